@@ -12,7 +12,7 @@ from cortexctl.stack import load
 
 @pytest.fixture(scope="module")
 def fingerprints_once() -> Iterator[None]:
-    """They are dear on purpose, and here the same few are made thousands of times."""
+    """They are slow on purpose, and here the same few are computed thousands of times."""
     known = functools.cache(fingerprint)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "fingerprint", known)

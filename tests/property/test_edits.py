@@ -74,19 +74,19 @@ def _check_an_edit(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", sorted(name for name, (_, kind) in EDITS.items() if kind is None))
 @few
 @given(data=st.data())
-def test_an_edit_changes_exactly_the_instances_that_it_speaks_of(name: str, data: st.DataObject) -> None:
+def test_an_edit_changes_exactly_the_instances_that_it_names(name: str, data: st.DataObject) -> None:
     _check_an_edit(name, data)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, (_, kind) in EDITS.items() if kind is not None))
 @fewer
 @given(data=st.data())
-def test_an_edit_of_a_kind_changes_exactly_the_instances_that_it_speaks_of(name: str, data: st.DataObject) -> None:
+def test_an_edit_of_a_kind_changes_exactly_the_instances_that_it_names(name: str, data: st.DataObject) -> None:
     _check_an_edit(name, data)
 
 
 def test_there_is_an_edit_of_every_key_of_the_stack_file() -> None:
-    """A new key needs an edit above, which says what changes with it."""
+    """A new key needs an edit above, which declares the changes that it makes."""
     assert set(_keys(StackFile, "")) | {"models", "hosts"} == EDITED | ELSEWHERE
 
 

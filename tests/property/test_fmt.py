@@ -52,7 +52,7 @@ class Writer:
         return self.one_of(KEYS).format(self._names)
 
     def gap(self) -> str:
-        """Where an array may be broken."""
+        """The places in which an array may be broken."""
         text = self.one_of(BLANKS)
         for _ in self.times(1):
             text += (self.comment() if self.times(1) else "") + self.one_of(LINE_ENDS) + self.one_of(BLANKS)

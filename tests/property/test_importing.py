@@ -128,7 +128,7 @@ def specs(draw: st.DrawFn) -> Spec:
 
 
 def as_the_stack_has_it(spec: Spec) -> Spec:
-    """The network is the host's, and the size of a memory that is not used is not said."""
+    """The network is the host's, and the size of an unused memory is left out."""
     shm = spec.container.shm_size if spec.container.ipc == "private" else 2**31
     return change_spec(spec, network="cortex_default", shm_size=shm)
 
@@ -155,10 +155,10 @@ def spelled(draw: st.DrawFn) -> tuple[Spec, list[str]]:
     written: list[list[str]] = []
     in_turn = [option for option in options if [option[0] for option in options].count(option[0]) > 1]
     shuffled = draw(st.permutations([option for option in options if option not in in_turn]))
-    for flag, *values in [*shuffled, *in_turn]:  # the uses of one that repeats keep their order
+    for flag, *values in [*shuffled, *in_turn]:  # the uses of a repeated option keep their order
         name = flag.removeprefix("--").replace("-", "_")
         if name in {"host", "port"} and draw(either):
-            continue  # what vLLM does by itself
+            continue  # vLLM's default
         flag_ = draw(st.sampled_from([flag, short.get(name, flag), "--" + name]))
         if name in _SUBJECT and values[:1] and values[0].startswith("{") and draw(either):
             values = [json.dumps(json.loads(values[0]), indent=1)]  # noqa: PLW2901

@@ -1,4 +1,4 @@
-"""A secret is hidden in every form in which a program may write what it knows."""
+"""A secret is hidden in every encoding in which a program may write it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_encoded_secret_is_hidden(name: str, secret: str) -> None:
 @pytest.mark.parametrize("after", ["", "x", "xy", "xyz", "\n"])
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode], ids=["standard", "url"])
-def test_wherever_it_lies_in_base64_no_whole_byte_of_it_is_left(
+def test_at_every_offset_in_base64_no_whole_byte_of_a_secret_is_left(
     before: str, after: str, secret: str, encode: Callable[[bytes], bytes]
 ) -> None:
     text = encode((before + secret + after).encode()).decode()
@@ -49,7 +49,7 @@ def test_wherever_it_lies_in_base64_no_whole_byte_of_it_is_left(
 
 
 @pytest.mark.parametrize("width", [40, 57, 76, 100])
-def test_a_long_one_is_hidden_where_lines_are_broken(width: int) -> None:
+def test_a_long_secret_is_hidden_across_line_breaks(width: int) -> None:
     secret = "k3Y" + "".join(chr(97 + (7 * i) % 26) + str(i) for i in range(60))
     for text in (secret, base64.b64encode(secret.encode()).decode(), secret.encode().hex()):
         wrapped = "\n".join(textwrap.wrap(f"value: {text}", width))
@@ -70,12 +70,12 @@ def test_no_secret_is_in_a_text_that_was_masked(secret: str, before: str, after:
 
 @given(st.text(max_size=200))
 @settings(deadline=None)
-def test_a_text_without_it_stays_as_it_was(text: str) -> None:
+def test_a_text_without_a_secret_stays_unchanged(text: str) -> None:
     secret = "no-text-of-chance-holds-this-0123456789"
     assert masked(text, (secret,)) == text
 
 
-def test_what_is_too_short_stays_and_a_longer_one_goes_first() -> None:
+def test_a_short_secret_is_not_hidden_and_the_longest_is_hidden_first() -> None:
     assert masked("abc abcd", ("abc",)) == "abc abcd"
     assert masked("longer-one long", ("long", "longer-one")) == "*** ***"
 
@@ -89,5 +89,5 @@ def test_what_is_too_short_stays_and_a_longer_one_goes_first() -> None:
         ("key sk-proj-abcdefghijkl used", "key *** used"),
     ],
 )
-def test_what_is_one_by_its_form_is_hidden_without_being_known(text: str, shown: str) -> None:
+def test_a_text_with_the_shape_of_a_secret_is_hidden(text: str, shown: str) -> None:
     assert hidden(text) == shown

@@ -60,7 +60,7 @@ def test_a_written_measurement_reads_back(m: Measurement) -> None:
 
 @given(measurements)
 def test_a_file_of_an_earlier_release_is_read(m: Measurement) -> None:
-    """Its key for the log's values was another one."""
+    """It has another key for the values of the log."""
     document = to_json(m)
     document["said"] = document.pop("log")
     assert from_json(json.loads(json.dumps(document))) == m

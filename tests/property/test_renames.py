@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("fingerprints_once")
 
 
 def renamed_text(text: Text, old: str, new: str) -> Text:
-    """The model under its new name in every place, and the entry that says so."""
+    """The model under its new name in every place, and the entry of its move."""
     values = copy.deepcopy(text.values)
     for table in (values["models"], values["env"]["lab"]["models"]):
         if old in table:
@@ -112,7 +112,7 @@ def test_a_model_that_is_renamed_once_more_is_moved_or_refused(moved: list[tuple
 
 
 @pytest.mark.parametrize("moved", [[("x", "z")], []], ids=["once more", "back"])
-def test_a_rename_never_stops_what_serves(moved: list[tuple[str, str]]) -> None:
+def test_a_rename_never_stops_a_serving_container(moved: list[tuple[str, str]]) -> None:
     """It is not mistaken for a candidate, which would be stopped if it did not pass its gate."""
     world = world_of(first := small_text({"x": {}}))
     apply_text(world, first)
@@ -128,7 +128,7 @@ def test_a_rename_never_stops_what_serves(moved: list[tuple[str, str]]) -> None:
     ids=["two models get one name", "a model gets the name of another that is there"],
 )
 def test_two_models_that_serve_never_become_one(wanted: str, moved: list[tuple[str, str]]) -> None:
-    """One of them would run on unseen, or go without a word, protected as it is."""
+    """One of them would run on unseen, or be removed silently although it is protected."""
     world = world_of(first := small_text({"x": {"protect": True}, "y": {"protect": True}}))
     apply_text(world, first)
     desired, errors = small_text({wanted: {}}, moved).read()
@@ -136,7 +136,7 @@ def test_two_models_that_serve_never_become_one(wanted: str, moved: list[tuple[s
     assert desired is None or world.plan(desired).has_errors
 
 
-def test_an_entry_that_is_no_longer_needed_can_be_taken_out() -> None:
+def test_an_entry_that_is_no_longer_needed_can_be_removed() -> None:
     world = world_of(first := small_text({"x": {}}))
     apply_text(world, first)
     apply_text(world, small_text({"y": {}}, [("x", "y")]))

@@ -67,7 +67,7 @@ class Killed:
 
     @property
     def leftovers(self) -> set[str]:
-        """As everywhere: created to replace the running one, by number and name."""
+        """The containers that were created to replace the running one, by number and name, as in every other place."""
         return ids(*(o for o in self.instance.all if is_younger(o, self.running)))
 
     @property

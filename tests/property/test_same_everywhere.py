@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("fingerprints_once")
 
 
 def _rich() -> tuple[Text, Text]:
-    """Two texts between which there is every kind of change, with much in each that has an order of its own."""
+    """Two texts with every kind of change between them, and with many unordered values in each."""
     every = {
         "args": {
             "hf_overrides": {f"k{n}": {"z": n, "a": [n]} for n in range(8)},

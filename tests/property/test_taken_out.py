@@ -1,4 +1,4 @@
-"""Blocks and keys that are taken out of a text."""
+"""Blocks and keys that are removed from a text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LIKE_OURS: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "vllm-model-d": lambda marks: {k: v for k, v in marks.items() if k != labels.MODEL},
     "vllm-model-e": lambda marks: {k.removeprefix("cortex"): v for k, v in marks.items()},
 }
-"""Containers that could be mistaken for ours: by name, and what their labels make of those of one of ours."""
+"""Containers that could be mistaken for ours: the name, and the change of the labels of one of ours."""
 
 
 def _with_like_ours(world: World) -> set[str]:
@@ -116,7 +116,7 @@ def _check_that_no_other_is_harmed(text: Text, left: Text, request: Request) -> 
 
     observed = world.observe()
     planned = world.plan(desired, request)
-    assert observed == world.observe(), "planning is looking"
+    assert observed == world.observe(), "planning changes nothing"
     goes = {
         c.address
         for c in planned.effective

@@ -52,7 +52,7 @@ def test_both_forms_of_a_text_resolve_to_the_same_and_plan_the_same(one: Text, o
 
 @modest
 @given(texts(), texts())
-def test_after_an_apply_the_plan_is_empty_whatever_was_there_before(one: Text, other: Text) -> None:
+def test_after_an_apply_the_plan_is_empty_whatever_the_earlier_stack(one: Text, other: Text) -> None:
     """There and back again."""
     other = replace(other, env=one.env)
     world = world_of(one)
@@ -78,7 +78,7 @@ def _forgotten(planned: Plan) -> set[str]:
 @pytest.mark.parametrize(
     ("key", "was", "meanwhile"), [("restart", "always", "no"), ("memory", "4 GiB", "8 GiB"), ("cpus", 2.0, 4.0)]
 )
-def test_what_was_changed_in_place_and_is_changed_back_is_changed_back(key: str, was: Any, meanwhile: Any) -> None:
+def test_a_change_in_place_can_be_reverted(key: str, was: Any, meanwhile: Any) -> None:
     text = small_text({"a": {key: was}})
     world = world_of(text)
     apply_text(world, text)
@@ -93,8 +93,8 @@ def test_what_was_changed_in_place_and_is_changed_back_is_changed_back(key: str,
 @pytest.mark.parametrize(
     ("was", "now"), [("{{ vars.v }} a", "{{ vars.v }} a\n"), ("{{ vars.v }}\na", "{{ vars.v }}\r\na")]
 )
-def test_what_stands_around_a_variable_is_kept_to_the_last_character(was: str, now: str) -> None:
-    """As it is in a text without one: a chat template may end in a newline that matters."""
+def test_the_text_around_a_variable_is_kept_to_the_last_character(was: str, now: str) -> None:
+    """It is kept as in a text without a variable: a chat template may end in a newline that matters."""
     before, after = (small_text({"a": {"env": {"A": a}}}).but("vars", "v", to={"default": "x"}) for a in (was, now))
     planned = plan(after.desired, as_if_applied(before.desired, after.desired))
     assert touched_by(planned) == replaced(["east-1/a"], "env.A")

@@ -1,4 +1,4 @@
-"""When the holder of a lock is provably gone, and when nobody can know."""
+"""When the holder of a lock is provably dead, and when that cannot be known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_process_that_runs_here_holds_its_lock_however_long() -> None:
     assert not is_dead(HOLDER, 10_000)
 
 
-def test_a_process_that_is_gone_from_here_holds_nothing() -> None:
+def test_a_lock_of_an_ended_process_of_this_machine_is_dead() -> None:
     assert is_dead(replace(HOLDER, pid=UNUSED_PID), 150)
 
 
@@ -36,20 +36,20 @@ def test_of_another_machine_only_the_time_is_known() -> None:
 
 
 def test_the_same_host_name_with_other_process_numbers_is_another_machine() -> None:
-    """Two containers of a CI: the pid of one says nothing in the other."""
+    """Two containers of a CI: a pid of one means nothing in the other."""
     other = replace(HOLDER, machine=f"{HOLDER.machine_name}#other", pid=UNUSED_PID)
     assert not is_dead(other, 199)
 
 
-def test_what_is_written_in_labels_is_read_back() -> None:
+def test_the_labels_of_a_lock_read_back() -> None:
     assert from_labels(to_labels("stack@env", HOLDER)) == HOLDER
 
 
 LATER = 10**11
 
 
-def test_labels_that_say_nothing_prove_nothing() -> None:
-    """Who can write a lock can write anything: only a person releases such a one."""
+def test_empty_labels_do_not_prove_that_a_holder_is_dead() -> None:
+    """A user who can write a lock can write any label: only a person releases such a lock."""
     assert not is_dead(from_labels({}), LATER)
     assert from_labels({"cortexctl.lock.pid": "²"}).pid == 0
 
@@ -66,19 +66,19 @@ def test_a_lock_that_does_not_say_when_it_expires_never_does(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", str(2**31), str(2**64), *BAD_NUMBERS], ids=lambda t: t[:10])
-def test_a_pid_that_is_none_proves_nothing_before_the_time_is_over(text: str) -> None:
+def test_a_lock_with_an_invalid_pid_is_dead_only_after_it_expires(text: str) -> None:
     holder = from_labels({**to_labels("stack", HOLDER), "cortexctl.lock.pid": text})
     assert not is_dead(holder, 199)
     assert is_dead(holder, 200)
 
 
-def test_one_of_this_machine_whose_process_is_gone_is_dead_whenever_it_expires() -> None:
+def test_a_lock_of_an_ended_process_is_dead_whatever_its_expiry() -> None:
     holder = from_labels({**to_labels("stack", replace(HOLDER, pid=UNUSED_PID)), "cortexctl.lock.expires": "?"})
     assert is_dead(holder, 1)
 
 
 def test_the_same_host_name_with_another_boot_is_another_machine() -> None:
-    """Two machines that were made from one image; the first process-number space has one number everywhere."""
+    """Two machines from one image: the first PID namespace has the same number on every machine."""
     name, boot, space = this_machine().split("#")
     assert boot
     assert space
@@ -91,7 +91,7 @@ def test_the_same_host_name_with_another_boot_is_another_machine() -> None:
     ):
         clone = replace(HOLDER, machine=machine, pid=UNUSED_PID)
         assert not runs_here(clone)
-        assert not is_dead(clone, 199), "the other one's process cannot be looked up here"
+        assert not is_dead(clone, 199), "the process of the other machine is not visible here"
         assert is_dead(clone, 200)
         assert clone.machine_name == name
 

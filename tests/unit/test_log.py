@@ -1,4 +1,4 @@
-"""A container's log, read as a stream: whatever it is, and however it comes, there is an end to it."""
+"""A container's log, read as a stream: the reading ends, whatever the log holds and however it arrives."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def frame(content: bytes, stream: int = 1) -> bytes:
 
 
 def endless(piece: bytes) -> Iterator[bytes]:
-    """Without an end; who reads it must find one."""
+    """An endless stream: its reader must stop by itself."""
     return itertools.repeat(piece)
 
 
@@ -60,7 +60,7 @@ def endless(piece: bytes) -> Iterator[bytes]:
     contents=st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=40)), max_size=12),
     cuts=st.lists(st.integers(1, 30), min_size=1, max_size=60),
 )
-def test_frames_are_taken_off_wherever_the_stream_is_cut(contents: list[tuple[int, bytes]], cuts: list[int]) -> None:
+def test_frames_are_removed_however_the_stream_is_split(contents: list[tuple[int, bytes]], cuts: list[int]) -> None:
     stream = b"".join(frame(content, number) for number, content in contents)
     payload, at, got = Payload(tty=False), 0, b""
     for size in itertools.cycle(cuts):
@@ -75,7 +75,7 @@ def test_a_terminals_log_has_no_frames() -> None:
     assert list(Payload(tty=True).of(b"as it is")) == [b"as it is"]
 
 
-def test_what_has_no_frames_though_it_should_is_no_log() -> None:
+def test_an_answer_without_frames_is_not_a_log() -> None:
     with pytest.raises(Unfinished, match="the daemon's answer is not a log"):
         list(Payload(tty=False).of(b"<html>an error page</html>"))
 
@@ -84,7 +84,7 @@ def test_what_has_no_frames_though_it_should_is_no_log() -> None:
 
 
 @given(text=st.text(alphabet="ab \r\nä\0", max_size=120), size=st.integers(1, 7))
-def test_lines_are_the_same_wherever_the_stream_is_cut(text: str, size: int) -> None:
+def test_lines_are_the_same_however_the_stream_is_split(text: str, size: int) -> None:
     whole = text.encode()
     cut = [whole[at : at + size] for at in range(0, len(whole), size)]
     expected = [line.rstrip().rpartition("\r")[2] for line in text.split("\n") if line.strip()]
@@ -113,8 +113,8 @@ def test_a_line_of_any_length_is_both_its_ends_and_how_much_is_cut() -> None:
     assert cut + len(line) - len(mark) == whole
 
 
-def test_what_is_cut_next_to_a_secret_leaves_no_half_of_it() -> None:
-    """Only a whole one is found and hidden."""
+def test_a_cut_leaves_no_half_of_a_secret() -> None:
+    """Only a whole secret is hidden."""
     secret = "swordfish-and-a-long-one-" * 8
     for shift in range(0, 2 * len(secret), 7):
         text = "x " * ((LONGEST_LINE // 2 - shift) // 2) + secret + " y" * LONGEST_LINE
@@ -150,7 +150,7 @@ def test_only_the_end_of_a_log_is_kept() -> None:
     assert LONGEST_TAIL - 10_010 < sum(map(len, tail)) <= LONGEST_TAIL
 
 
-def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:
+def test_a_small_log_is_kept_whole_without_a_note() -> None:
     assert last_lines([b"one\ntwo\n", b"three"], 5000) == ["one", "two", "three"]
     assert last_lines([b"one\ntwo\n", b"three"], 2) == ["two", "three"]
     assert last_lines([], 5000) == []
@@ -164,7 +164,7 @@ def test_the_bounds_of_a_log_exceed_what_a_daemon_keeps_of_the_requested_lines()
 # ---- followed
 
 
-def test_what_is_followed_comes_as_it_is_and_a_long_line_is_cut() -> None:
+def test_a_followed_log_is_unchanged_but_for_long_lines() -> None:
     sent = [b"bar 1%\r", b"bar 2%\r\n", *[b"z" * PIECE] * 20, b"\nthe next\n"]
     shown = "".join(followed(sent))
     assert shown.startswith("bar 1%\rbar 2%\r\nzzz")
@@ -232,7 +232,9 @@ def hasty_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty_clock")
 @pytest.mark.parametrize("reader_counts", [True, False])
 @pytest.mark.parametrize("piece", [b"x", b"x\n"])
-def test_of_a_log_that_drips_what_came_in_time_is_kept(tmp_path: Path, piece: bytes, reader_counts: bool) -> None:
+def test_the_part_of_a_dripping_log_that_came_in_time_is_kept(
+    tmp_path: Path, piece: bytes, reader_counts: bool
+) -> None:
     drip = Drip(OK + frame(b"ValueError: the first\n"), frame(piece))
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=60, reader_counts=reader_counts), 5000)

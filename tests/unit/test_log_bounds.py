@@ -176,14 +176,14 @@ def test_no_row_runs_on_over_the_ends_of_lines(row: Any) -> None:
 @pytest.mark.parametrize("number", ["9" * 3_900, "9" * 400, "0", "9" * 300 + ".5", "1" * 5_000])
 @pytest.mark.parametrize("case", [pytest.param(c, id=f"{c['pattern']}-{n}") for n, c in enumerate(samples())])
 def test_a_number_of_any_length_breaks_nothing(case: dict[str, Any], number: str) -> None:
-    """In place of each number of each sample of the table: some rows calculate with what they caught."""
+    """In place of each number of each sample of the table, because some rows calculate with the numbers that they match."""
     lines = re.sub(r"\d+(?:\.\d+)?", number, case["log"]).split("\n")
     diagnose(lines)
     diagnose([re.sub(r"(?<=[ (=])\d+(?:\.\d+)?", number, line) for line in case["log"].split("\n")])
     startlog.read_start_log(lines)
 
 
-def test_what_is_searched_is_the_end_and_short() -> None:
+def test_only_the_end_of_a_log_is_searched() -> None:
     assert searched(["a", "b"]) == ["a", "b"]
     assert searched([]) == []
     many = [str(n) for n in range(MOST_LINES + 5)]

@@ -21,7 +21,7 @@ from tests.views import NASTY, case, large_plan, moved_to, rich_plan, texts_of, 
 
 ROOMY = 50_000_000
 REFERENCES = re.compile(r"[@#!~%$&^]\w|://|[wW]{3}\.|:[a-z0-9_+-]+:|[A-Z]-\d|\b[0-9a-f]{7,40}\b")
-"""What code hosts make something of in text that is not code."""
+"""The texts outside code that code hosts turn into references."""
 
 
 UNREACHABLE = "1 host unreachable and left out"
@@ -94,7 +94,7 @@ def test_nasty_text_in_each_place(position: int) -> None:
     )
 
 
-def test_fences_are_longer_than_what_they_hold() -> None:
+def test_fences_are_longer_than_the_fences_in_their_text() -> None:
     assert fenced(["a"], "diff") == "```diff\na\n```"
     assert fenced(["a ```` b", "~~~~~~"], "").splitlines()[0] == "`" * 7
 
@@ -112,7 +112,7 @@ def test_plain_text_stays_unchanged() -> None:
     assert text("@a #1 https://x") == "@&#8203;a #&#8203;1 https:&#8203;//x"
 
 
-def test_the_marker_is_one_word_a_value_and_the_same_every_time() -> None:
+def test_the_marker_is_one_safe_comment_and_always_the_same() -> None:
     assert marker(stack="inference-prod", env="prod") == "<!-- cortexctl:plan stack=inference-prod env=prod -->"
     hostile = marker(stack="a --> b", env="c--d-")
     assert hostile.count("-->") == 1

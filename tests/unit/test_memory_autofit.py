@@ -1,4 +1,4 @@
-"""The search for arguments: cheapest first, never worse, and its result is what it says."""
+"""The search for arguments: cheapest first, never worse, and its result holds."""
 
 from __future__ import annotations
 

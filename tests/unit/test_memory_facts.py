@@ -1,4 +1,4 @@
-"""Facts from a config.json: parameters of public models, towers, lengths, and what is not known."""
+"""Facts from a config.json: parameters of public models, towers, lengths, and unknown values."""
 
 from __future__ import annotations
 
@@ -136,6 +136,6 @@ def test_layers_that_an_even_split_leaves_over_go_to_the_stages_before_the_last(
     assert [stage.last for stage in split] == [*[False] * (pipeline - 1), True]
 
 
-def test_a_partition_that_is_given_is_taken_if_it_fits() -> None:
+def test_a_given_partition_is_used_if_it_fits() -> None:
     assert [len(stage.layers) for stage in stages(10, 3, (5, 3, 2))] == [5, 3, 2]
     assert [len(stage.layers) for stage in stages(10, 3, (5, 5))] == [3, 4, 3]

@@ -42,6 +42,6 @@ def test_a_gpu_of_no_known_size_is_refused(text: str) -> None:
         parse_gpu(text)
 
 
-def test_what_nvidia_smi_shows_is_more_than_what_torch_gets() -> None:
+def test_nvidia_smi_shows_more_memory_than_torch_gets() -> None:
     assert gpu_on_host("L40S", 46068 * 2**20).total_gib == pytest.approx(44.4)
     assert gpu_on_host("", 24576 * 2**20).total_gib == pytest.approx(23.64)

@@ -60,7 +60,7 @@ def test_an_index_scales_the_estimate_of_the_config() -> None:
     assert budget(facts_of("qwen3-8b"), inputs).tightest.weights.value == pytest.approx(plain, rel=0.01)
 
 
-def test_what_is_not_loaded_is_not_counted() -> None:
+def test_a_tensor_that_is_not_loaded_is_not_counted() -> None:
     tensors = dense_tensors(config_of("qwen3-8b"))
     more = {
         **tensors,
@@ -89,7 +89,7 @@ def test_a_folder_is_read_with_all_its_files(tmp_path: Path) -> None:
     assert read_config(tmp_path)["hidden_size"] == 4096
 
 
-def test_a_recipe_that_lies_beside_the_config_is_read(tmp_path: Path) -> None:
+def test_a_recipe_beside_the_config_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config_of("qwen3-8b")))
     (tmp_path / "hf_quant_config.json").write_text(
         '{"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}'
@@ -101,7 +101,7 @@ def test_a_recipe_that_lies_beside_the_config_is_read(tmp_path: Path) -> None:
     "content",
     [b"", b"nothing", b"\xff" * 40, struct.pack("<Q", 4) + b"{{{{", struct.pack("<Q", 50_000) + b"[" * 50_000],
 )
-def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_safetensors_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(UnreadableModel, match="is not a safetensors file"):
@@ -109,7 +109,7 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: b
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null"])
-def test_a_config_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+def test_an_invalid_config_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content)
     with pytest.raises(UnreadableModel):

@@ -106,7 +106,7 @@ def test_the_longest_context_shrinks_if_it_is_left_open() -> None:
     assert result.concurrency.value == pytest.approx(1.0, abs=0.01)
 
 
-def test_what_lies_within_the_range_is_too_close_to_call() -> None:
+def test_a_need_within_the_range_is_too_close_to_call() -> None:
     length = 3200
     seen = {
         budget_of("qwen3-8b", "L4:22.03", gpu_memory_utilization=u / 1000, max_model_len=length).verdict
@@ -115,7 +115,7 @@ def test_what_lies_within_the_range_is_too_close_to_call() -> None:
     assert seen == {"refuses", "uncertain", "starts"}
 
 
-def test_without_a_gpu_nothing_is_claimed() -> None:
+def test_without_a_gpu_the_verdict_is_unknown() -> None:
     result = budget_of("qwen3-8b")
     assert result.verdict == "unknown"
 

@@ -1,4 +1,4 @@
-"""Public start-up reports: what vLLM printed against what is computed. They are here to see a number move."""
+"""Public start-up reports: the numbers that vLLM printed against the computed ones. They show if a number changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def computed(case: dict[str, Any], available: float | None = None) -> Budget:
 
 
 @pytest.mark.parametrize("case", STARTS, ids=IDS)
-def test_what_follows_from_the_memory_that_is_left_is_exact(case: dict[str, Any]) -> None:
+def test_the_numbers_that_follow_from_the_available_memory_are_exact(case: dict[str, Any]) -> None:
     """The reports round that memory to 0.01 GiB, which is up to 0.25 % of the smallest."""
     printed = case["printed"]
     result = computed(case, printed["available_kv_gib"])
@@ -40,7 +40,7 @@ def test_what_follows_from_the_memory_that_is_left_is_exact(case: dict[str, Any]
 @pytest.mark.parametrize(
     "case", [c for c in STARTS if c["gpu"]], ids=[i for i, c in zip(IDS, STARTS, strict=True) if c["gpu"]]
 )
-def test_the_sum_is_what_was_printed(case: dict[str, Any]) -> None:
+def test_the_sum_is_the_printed_one(case: dict[str, Any]) -> None:
     """The weights are within 1.5 %, and the available memory is within its range."""
     result = computed(case)
     printed = case["printed"]

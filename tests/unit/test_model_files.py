@@ -1,4 +1,4 @@
-"""Where a model's files lie, in which order they are asked for, and what a snapshot keeps of them."""
+"""The places of a model's files, the order of their reads, and their part of a snapshot."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def container(number: int, state: str, *mounts: Mount) -> ObservedContainer:
     return ObservedContainer(f"{number:064x}", f"c{number}", "image", "", state, labels=marks)
 
 
-def test_containers_that_show_a_folder_are_found_and_running_ones_come_first() -> None:
+def test_a_folder_is_read_in_the_containers_that_mount_it_and_in_running_ones_first() -> None:
     host = ObservedHost(
         "gpu-1",
         (
@@ -141,7 +141,7 @@ def test_without_readable_weights_only_the_config_is_used(weights: bytes) -> Non
 
 
 @pytest.mark.parametrize("shape", ["2", ["2"], [None], [-1], [1.5], [[2]]])
-def test_what_is_no_tensor_is_passed_over(shape: object) -> None:
+def test_an_entry_that_is_not_a_tensor_is_ignored(shape: object) -> None:
     head = {"a": {"dtype": "BF16", "shape": [2, 3]}, "b": {"dtype": "BF16", "shape": shape}, "c": 3}
     assert tensors_in(head) == {"a": ("BF16", (2, 3))}
 
@@ -153,7 +153,7 @@ def test_without_a_size_in_the_index_only_the_config_is_used(total: str) -> None
     assert read_folder(read, "") == ModelFiles(CONFIG)
 
 
-def test_what_modelopt_keeps_beside_the_config_is_joined() -> None:
+def test_the_file_of_modelopt_is_joined_to_the_config() -> None:
     quantised = json.dumps({"quantization": {"quant_algo": "FP8"}})
     read, _ = reading({"config.json": json.dumps(CONFIG), "hf_quant_config.json": quantised})
     assert read_folder(read, "").config["quantization_config"] == {"quant_algo": "FP8", "quant_method": "modelopt"}
@@ -174,7 +174,7 @@ def test_a_repository_is_found_in_a_cache_on_this_machine(tmp_path: Path, revisi
 
 
 @pytest.mark.parametrize("revision", ["v2", "f" * 40])
-def test_another_revision_is_not_taken_for_it(tmp_path: Path, revision: str) -> None:
+def test_another_revision_is_not_used(tmp_path: Path, revision: str) -> None:
     hub_cache(tmp_path)
     files = files_here(ModelSource("gpu-1", str(tmp_path), "hub", "org/name", revision))
     assert files.problem == "it is not in the host's hf_cache"
@@ -198,7 +198,7 @@ def test_a_folder_of_this_machine_is_read_with_all_its_weights(tmp_path: Path) -
     assert "is not JSON" in files_here(ModelSource("here", str(tmp_path), "m")).problem
 
 
-def test_a_snapshot_keeps_what_is_known_and_why_the_rest_is_not() -> None:
+def test_a_snapshot_keeps_the_facts_of_files_and_the_reasons_for_missing_ones() -> None:
     observed = Observed(
         (),
         model_files={

@@ -1,4 +1,4 @@
-"""Two addresses, and two containers' names, never mean one instance; nor the other way round."""
+"""An instance has exactly one address and one container name, and no two instances share one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed as the next command does what was shown; and words on the command line are understood or refused."""
+"""The printed next command does what the plan shows. Arguments are understood or refused."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_hosts_that_are_not_selected_are_neither_read_nor_reported(run: Run, dae
     assert next_argv(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
 
 
-def test_a_target_elsewhere_is_not_held_up_by_a_host_that_is_down(run: Run) -> None:
+def test_an_unreachable_host_does_not_block_a_target_on_another_host(run: Run) -> None:
     three = {"hosts": ("far", "box"), "down": ("far",)}
     done = run("plan", "--target", "box/gone", "--detailed-exitcode", **three)
     assert done.returncode == 2, done.stdout

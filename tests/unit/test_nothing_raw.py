@@ -1,4 +1,4 @@
-"""Nothing foreign reaches a terminal or a file raw: every command, in every format, on a host where every text is hostile."""
+"""No foreign text reaches a terminal or a file raw: every command, in every format, on a host with only hostile texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ALLOWED = {"\n", "\t", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
 
 
 def raw_in(text: str, *, styles: bool = False) -> str:
-    """The first character that acts, and what is around it; empty when there is none."""
+    """The first control character with the text around it; empty if there is none."""
     plain = STYLE.sub("", text) if styles else text
     acts = {"Cc", "Cf", "Cs", "Zl", "Zp"}
     at = next((i for i, c in enumerate(plain) if unicodedata.category(c) in acts and c not in ALLOWED), -1)
@@ -250,7 +250,7 @@ def test_arguments_for_a_shell_keep_hostile_text_in_escapes(run: Run) -> None:
     assert EVIL_LINE in done.stdout.decode().split("\0")
 
 
-def test_our_colours_pass_and_nothing_like_them() -> None:
+def test_our_colours_pass_and_no_other_escapes() -> None:
     ours = Ink(enabled=True)("x", "red", "bold")
     assert tame(ours, styles=True) == ours
     assert tame(ours, styles=False) == "␛[31;1mx␛[0m"
@@ -268,7 +268,7 @@ def test_our_colours_pass_and_nothing_like_them() -> None:
 
 
 @pytest.mark.parametrize("text", [EVIL, "\U000e0041", "\U0001d173", "\ud800", "größe 🔑", "a\nb"])
-def test_json_text_is_the_same_value_without_what_acts(text: str) -> None:
+def test_json_text_is_the_same_value_without_control_characters(text: str) -> None:
     for indent in (None, 2):
         written = json_text({"a": [text]}, indent)
         assert json.loads(written) == {"a": [text]}
@@ -276,7 +276,7 @@ def test_json_text_is_the_same_value_without_what_acts(text: str) -> None:
     assert "größe 🔑" in json_text("größe 🔑")
 
 
-def test_live_progress_shows_no_markup_and_nothing_that_acts() -> None:
+def test_live_progress_shows_no_markup_and_no_control_characters() -> None:
     import io
 
     from cortexctl.apply.events import Progress, RollbackEnded, RollbackStarted

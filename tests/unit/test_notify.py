@@ -1,4 +1,4 @@
-"""Telling others: signed, repeated where that may help, and no word of the URL beyond its host."""
+"""Reports to a receiver: signed, repeated if that may help, and with no part of the URL but its host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sent(url: str, *, secret: str = "", slept: list[float] | None = None) -> Non
     notify(destination(url), b'{"a": 1}', secret=secret, timestamp=1_700_000_000, sleep=pauses.append)
 
 
-def test_it_is_one_post_of_the_json() -> None:
+def test_a_report_is_one_post_of_the_json() -> None:
     with receiver() as at:
         sent(f"{at.url}/hook?token=x")
     assert [(g.method, g.path, g.body) for g in at.got] == [("POST", "/hook?token=x", b'{"a": 1}')]
@@ -43,7 +43,7 @@ def test_it_is_signed_with_its_time() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_what_may_pass_is_tried_again(status: int) -> None:
+def test_a_temporary_error_is_tried_again(status: int) -> None:
     slept: list[float] = []
     with receiver([(status, {}), (status, {}), (204, {})]) as at:
         sent(at.url, slept=slept)
@@ -62,14 +62,14 @@ def test_the_pause_that_a_receiver_requests_is_bounded(retry_after: str, paused:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 301, 302, 303])
-def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
+def test_a_permanent_error_is_not_tried_again(status: int) -> None:
     with receiver([(status, {"Location": "/other"})]) as at, pytest.raises(NotifyFailed) as failed:
         sent(at.url)
     assert len(at.got) == 1
     assert failed.value.message == f"the report was not delivered to {at.url}: it answered {status}"
 
 
-def test_it_gives_up_in_the_end() -> None:
+def test_the_number_of_attempts_is_bounded() -> None:
     slept: list[float] = []
     with receiver([(503, {})]) as at, pytest.raises(NotifyFailed, match="it answered 503, 4 times"):
         sent(at.url, slept=slept)
@@ -87,7 +87,7 @@ def test_an_unreachable_receiver_is_an_error_without_the_url() -> None:
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_redirect_is_followed_on_its_host_and_nowhere_else(status: int) -> None:
+def test_a_redirect_is_followed_only_on_its_host(status: int) -> None:
     with receiver([(status, {"Location": "/moved"}), (204, {})]) as at:
         sent(f"{at.url}/hook", secret=SECRET)
     assert [(g.method, g.path) for g in at.got] == [("POST", "/hook"), ("POST", "/moved")]
@@ -128,7 +128,7 @@ def test_only_the_host_of_a_url_is_reported(url: str, where: str, is_plain: bool
     "url",
     ["ftp://planted", "planted", "https://", "http://x:planted", "file:///planted", "//planted", "http://[planted"],
 )
-def test_what_is_no_url_is_known_at_once(url: str) -> None:
+def test_an_invalid_url_is_refused_before_a_report(url: str) -> None:
     with pytest.raises(UsageError) as failed:
         destination(url)
     assert "planted" not in failed.value.message

@@ -74,7 +74,7 @@ def test_a_row_is_read_into_a_value() -> None:
     ],
     ids=["own first", "link first", "links only", "none", "null"],
 )
-def test_links_are_no_names_of_the_container(names: list[str] | None, name: str) -> None:
+def test_links_are_not_names_of_the_container(names: list[str] | None, name: str) -> None:
     assert _only(Names=names).name == name
 
 
@@ -91,7 +91,7 @@ def test_links_are_no_names_of_the_container(names: list[str] | None, name: str)
         ("running", "Up 2 minutes (Exited (3) is part of nothing)", None),
     ],
 )
-def test_the_exit_code_is_read_only_of_what_has_exited(state: str, status: str | None, exit_code: int | None) -> None:
+def test_only_an_exited_container_has_an_exit_code(state: str, status: str | None, exit_code: int | None) -> None:
     seen = _only(State=state, Status=status)
     assert seen.state == state
     assert seen.exit_code == exit_code
@@ -319,7 +319,7 @@ def test_a_host_is_found_by_its_name() -> None:
         seen.host("c")
 
 
-def test_what_was_read_later_takes_the_place_of_all_that_was_read_of_those_hosts() -> None:
+def test_a_later_reading_replaces_all_earlier_facts_of_its_hosts() -> None:
     old, new = InPlace("no"), InPlace("always")
     both = Observed(
         (ObservedHost("a"), ObservedHost("b")),
@@ -391,5 +391,5 @@ def _inspected(*argv: str, networks: dict[str, Any] | None = None, **ports: Any)
         ({}, ""),
     ],
 )
-def test_where_a_server_is_reached(inspected: dict[str, Any], endpoint: str) -> None:
+def test_the_endpoint_of_a_server(inspected: dict[str, Any], endpoint: str) -> None:
     assert parse_endpoint(inspected, "10.0.0.1") == endpoint

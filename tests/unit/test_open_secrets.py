@@ -16,7 +16,7 @@ from cortexctl.stack.load import VariableInputs, load_stack
 from tests.reading import model_text, stack_text
 
 V = "PLANTED7xQ2mZ9kVw4"
-"""What must not be shown. By itself it looks like nothing."""
+"""The value that must not be shown. It has no shape of a secret."""
 
 
 def read(folder: Path, text: str, *assignments: str, env: str = "") -> tuple[Desired | None, list[Diagnostic]]:
@@ -81,7 +81,7 @@ PLACES = {
     "file": "secrets = { A = { file = @ } }",
 }
 PROSE = {"prompt"}
-"""Where "password=V" is what people write about."""
+"""Places of prose, where "password=V" may be part of an explanation."""
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -108,14 +108,14 @@ def test_a_token_is_refused_in_every_place(tmp_path: Path, token: str, place: st
         '[env.other.hooks.h]\non = "post_apply"\ncommand = ["x", "@"]\n',
     ],
 )
-def test_also_in_what_this_run_does_not_use(tmp_path: Path, text: str) -> None:
+def test_a_secret_is_refused_in_parts_that_this_run_does_not_use(tmp_path: Path, text: str) -> None:
     desired, diagnostics = read(tmp_path, stack_text(model_text()) + text.replace("@", f"hf_{V}"))
     assert desired is None
     assert rules(diagnostics) == {"CX210"}
     assert V not in shown(diagnostics)
 
 
-def test_also_where_a_variable_brings_it_in(tmp_path: Path) -> None:
+def test_a_secret_from_a_variable_is_refused(tmp_path: Path) -> None:
     text = stack_text(model_text() + 'env = { FOO = "{{ vars.foo }}" }\n') + "[vars.foo]\n"
     assert read(tmp_path, text, "foo=bar")[0] is not None
     desired, diagnostics = read(tmp_path, text, f"foo=hf_{V}")
@@ -320,6 +320,6 @@ def test_a_password_in_a_name_or_a_url_is_refused(tmp_path: Path, text: str) -> 
 @pytest.mark.parametrize(
     "text", ["mailto:me@example.com", "git@example.com:a/b", "reg:5000/a/b:v1@sha256:00", "--tokenizer-mode auto"]
 )
-def test_what_has_an_at_or_an_option_is_not_a_secret_for_it(text: str) -> None:
+def test_a_text_with_an_at_sign_or_an_option_is_not_therefore_a_secret(text: str) -> None:
     assert shape_of_secret(text) == ""
     assert assigned_secret(text) == ""

@@ -41,7 +41,7 @@ OTHERWISE = {
     ("m", "-O0"): "a level that is the default, as the config that it stands for",
     ("m", "--config=1"): "files are not read",
 }
-"""Where we differ in some release, and why. The checks of a stack are stricter than these readings."""
+"""The differences from some release, with reasons. The checks of a stack are stricter than this parser."""
 SPELLED_OUT = {"lora_modules", "prompt_adapters"}
 """vLLM makes objects of these, with fields of its own."""
 

@@ -38,14 +38,14 @@ from tests.build import (
 )
 
 
-def test_what_is_not_there_is_created_as_generation_1() -> None:
+def test_a_new_instance_is_created_as_generation_1() -> None:
     (change,) = changes_of(make_instance())
     assert (change.action, change.detail.generation) == (Action.CREATE, 1)
     assert [r.code for r in change.reasons] == [ReasonCode.NEW]
     assert change.detail.touched == ()
 
 
-def test_what_runs_as_wanted_is_left_alone() -> None:
+def test_a_running_instance_with_the_desired_spec_does_not_change() -> None:
     (change,) = changes_of(make_instance(), serving_container(3))
     assert (change.action, change.detail.generation) == (Action.NO_OP, 3)
     assert tasks_of(change) == []
@@ -76,7 +76,7 @@ def test_a_label_with_the_text_of_the_wanted_spec_is_not_parsed(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "restarting", "paused", "dead"])
-def test_what_is_as_wanted_and_does_not_run_is_started(state: str) -> None:
+def test_a_stopped_instance_with_the_desired_spec_is_started(state: str) -> None:
     (change,) = changes_of(make_instance(), serving_container(3, state=state))
     assert (change.action, change.detail.generation) == (Action.START, 3)
     assert change.reasons[0].code is ReasonCode.STOPPED
@@ -104,14 +104,14 @@ def test_a_replacement_gets_the_generation_after_the_newest(
     assert change.detail.after == SPEC
 
 
-def test_a_generation_that_was_used_is_not_used_again_after_the_serving_one_went() -> None:
+def test_a_used_generation_is_not_used_again_after_the_serving_container_is_gone() -> None:
     (change,) = changes_of(make_instance(), generation_container(4, state="exited", spec=make_spec(drain=1)))
     assert (change.action, change.detail.generation) == (Action.CREATE, 5)
     assert change.detail.touched == ()
 
 
 @pytest.mark.parametrize("state", ["created", "running", "exited"])
-def test_a_candidate_of_an_interrupted_create_is_gone_on_with(state: str) -> None:
+def test_a_candidate_of_an_interrupted_create_is_continued(state: str) -> None:
     (change,) = changes_of(make_instance(), generation_container(2, state=state, run="abcd"))
     assert (change.action, change.detail.generation) == (Action.CREATE, 2)
     assert [(r.code, r.detail) for r in change.reasons] == [(ReasonCode.UNFINISHED, "abcd")]
@@ -119,7 +119,7 @@ def test_a_candidate_of_an_interrupted_create_is_gone_on_with(state: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["created", "running", "exited"])
-def test_a_candidate_of_an_interrupted_replacement_is_gone_on_with(state: str) -> None:
+def test_a_candidate_of_an_interrupted_replacement_is_continued(state: str) -> None:
     (change,) = changes_of(
         make_instance(), serving_container(1, spec=make_spec(drain=1)), generation_container(2, state=state, run="abcd")
     )
@@ -145,7 +145,7 @@ def test_a_candidate_beside_a_serving_container_that_is_as_wanted_is_a_leftover(
     assert change.action is Action.NO_OP
 
 
-def test_of_several_candidates_the_youngest_is_gone_on_with() -> None:
+def test_the_newest_of_several_candidates_is_continued() -> None:
     leftover, change = changes_of(
         make_instance(), serving_container(1, spec=make_spec(drain=1)), generation_container(2), generation_container(3)
     )
@@ -153,7 +153,7 @@ def test_of_several_candidates_the_youngest_is_gone_on_with() -> None:
     assert change.detail.generation == 3
 
 
-def test_an_older_container_of_the_wanted_spec_is_kept_and_no_candidate() -> None:
+def test_an_older_container_of_the_desired_spec_is_retained_and_not_a_candidate() -> None:
     (change,) = changes_of(
         make_instance(), serving_container(2, spec=make_spec(drain=1)), generation_container(1, state="exited")
     )
@@ -161,7 +161,7 @@ def test_an_older_container_of_the_wanted_spec_is_kept_and_no_candidate() -> Non
 
 
 @pytest.mark.parametrize(("keep", "pruned"), [(0, [1, 2, 3]), (1, [1, 2, 3]), (2, [1, 2]), (3, [1]), (4, []), (9, [])])
-def test_a_replacement_prunes_the_oldest_kept_generations(keep: int, pruned: list[int]) -> None:
+def test_a_replacement_prunes_the_oldest_retained_generations(keep: int, pruned: list[int]) -> None:
     """`keep` counts the one that is being replaced."""
     others = [generation_container(g, state="exited", spec=make_spec(drain=2)) for g in (2, 1, 3)]
     (change,) = changes_of(make_instance(keep=keep), serving_container(4, spec=make_spec(drain=1)), *others)
@@ -173,7 +173,7 @@ def test_a_replacement_prunes_the_oldest_kept_generations(keep: int, pruned: lis
     ]
 
 
-def test_a_retained_generation_gives_up_the_serving_name_and_stays() -> None:
+def test_a_retained_generation_loses_the_serving_name_and_is_not_pruned() -> None:
     """Also the name of a model that moved: a removal would break `keep`."""
     desired = dataclasses.replace(make_desired(make_instance()), moved={"old": "tiny"})
     serving = serving_container(2, model="old", spec=make_spec(drain=1))
@@ -203,7 +203,7 @@ def test_a_removal_takes_every_container_of_the_instance(destroy: bool, reason: 
     assert change.cost.down
 
 
-def test_a_removal_of_what_does_not_run_costs_nothing() -> None:
+def test_the_removal_of_a_stopped_container_costs_nothing() -> None:
     assert not removal_of(serving_container(2, state="exited"), destroy=True).cost.down
 
 
@@ -220,7 +220,7 @@ def test_a_new_image_is_pinned_and_pulled_only_when_it_is_not_there() -> None:
     assert tasks_of(pulled)[0] == CreateContainer(generation_name("tiny", 1, 1), 1, f"{IMAGE}@{digest}")
 
 
-def test_one_that_was_rolled_back_and_runs_serves_where_the_named_one_is_down() -> None:
+def test_a_running_undone_generation_serves_if_the_named_container_is_down() -> None:
     """It has passed its gate once, so it is not a candidate, and a replacement that fails returns to it."""
     undone = make_container(undone_name("tiny", 1, 2), generation=2, spec=make_spec(drain=2))
     (change,) = changes_of(make_instance(), serving_container(1, spec=make_spec(drain=1), state="exited"), undone)

@@ -50,7 +50,7 @@ class Daemons(FakeDaemons):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """Where the command line works on fake daemons; another run has the lock."""
+    """The command line works on fake daemons, and another run has the lock."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
 
@@ -71,7 +71,7 @@ class _Never:
 
 
 def while_it_waits(world: World, others: Desired) -> None:
-    """The other run applies its own stack, and goes."""
+    """The other run applies its own stack and releases its lock."""
 
     def they_do() -> None:
         del world.daemon().volumes["cortexctl-lock-demo"]

@@ -112,7 +112,7 @@ def test_a_changed_json_argument_names_the_key_inside_it() -> None:
     )
 
 
-def test_a_json_argument_that_appears_or_goes_is_shown_whole() -> None:
+def test_an_added_or_removed_json_argument_is_shown_whole() -> None:
     with_it = make_spec(args={"hf_overrides": {"a": 1}})
     assert diff(SPEC, with_it) == (FieldChange("args.hf_overrides", None, {"a": 1}),)
     assert diff(with_it, SPEC) == (FieldChange("args.hf_overrides", {"a": 1}, None),)
@@ -141,7 +141,7 @@ def test_only_secrets_are_sensitive() -> None:
     assert [f.sensitive for f in diff(SPEC, after)] == [False, False, False]
 
 
-def test_what_is_not_set_is_not_among_the_fields() -> None:
+def test_an_unset_value_is_not_among_the_fields() -> None:
     bare = new_spec(image="i", model="m", served_names=("a",))
     assert set(fields_of(bare)) == {
         "image",

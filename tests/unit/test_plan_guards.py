@@ -1,4 +1,4 @@
-"""What is refused, or reported, before anything is planned."""
+"""The errors and warnings before anything is planned."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def test_two_models_must_not_publish_the_same_port(one: Publish, other: Publish 
         ([1.0], False),
     ],
 )
-def test_sharers_of_a_gpu_must_not_ask_for_more_than_there_is(shares: list[float | None], refused: bool) -> None:
-    """A sharer that does not say counts with vLLM's own share, 0.92."""
+def test_sharers_of_a_gpu_must_not_request_more_than_all_of_it(shares: list[float | None], refused: bool) -> None:
+    """A sharer without a share counts with vLLM's default, 0.92."""
     models = [
         make_instance(f"m{n}", gpus=(3,), args={} if s is None else {"gpu_memory_utilization": s})
         for n, s in enumerate(shares)
@@ -162,7 +162,7 @@ def test_a_port_that_the_same_plan_sets_free_may_be_taken() -> None:
     assert rules_of(make_plan(make_instance(publish=publish, drain=1), containers=(itself,))) == []
 
 
-def test_the_port_of_its_own_candidate_is_not_in_the_way_of_an_interrupted_create() -> None:
+def test_the_port_of_its_own_candidate_does_not_block_an_interrupted_create() -> None:
     publish = Publish("127.0.0.1", 8001)
     candidate = generation_container(1, spec=make_spec(publish=publish), ports=(BoundPort("127.0.0.1", 8001),))
     assert rules_of(make_plan(make_instance(publish=publish), containers=(candidate,))) == []
@@ -175,8 +175,8 @@ def test_an_image_that_is_not_available_is_refused_with_the_daemons_message() ->
     assert planned.diagnostics[0].detail == "manifest unknown"
 
 
-def test_what_does_not_change_is_not_guarded_against_hosts() -> None:
-    """A running container that matches is left alone, even if its image is gone from the registry."""
+def test_an_instance_without_changes_is_not_checked_against_its_host() -> None:
+    """A running container that matches is not touched, even if the registry lacks its image."""
     missing = {("here", IMAGE): ImageFacts(IMAGE, "missing", problem="manifest unknown")}
     observed = make_observed(serving_container(), images=missing)
     desired = make_desired(make_instance())

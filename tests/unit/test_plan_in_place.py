@@ -1,4 +1,4 @@
-"""What changes without a new container."""
+"""The changes without a new container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.build import (
 )
 
 
-def test_a_limit_is_changed_in_place_and_nothing_goes_down() -> None:
+def test_a_limit_is_changed_in_place_without_downtime() -> None:
     (change,) = changes_of(
         make_instance(memory=2048, cpus=1.5, restart="always"), serving_container(3, spec=make_spec(memory=1024))
     )
@@ -35,12 +35,12 @@ def test_a_limit_is_changed_in_place_and_nothing_goes_down() -> None:
     assert undo(change) == []
 
 
-def test_a_limit_that_is_taken_away_takes_a_new_container() -> None:
+def test_the_removal_of_a_limit_needs_a_new_container() -> None:
     (change,) = changes_of(make_instance(), serving_container(spec=make_spec(memory=1024)))
     assert change.action is Action.REPLACE
 
 
-def test_an_inspection_has_the_last_word_on_what_is_changed_in_place() -> None:
+def test_an_inspection_decides_which_settings_are_changed_in_place() -> None:
     here = ("here", f"id-{serving_name('tiny')}")
     wanted = make_instance(memory=2048)
     observed = make_observed(serving_container())

@@ -1,4 +1,4 @@
-"""Memory in a plan: before and after, what is refused and what is only doubted, and who holds a GPU."""
+"""Memory in a plan: before and after, the refusals and the doubts, and the holders of a GPU."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_foreseen_refusal_of_vllm_is_an_error_with_its_text(wanted: Spec, rule
         change_spec(spec(max_model_len=99999), env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}),
     ],
 )
-def test_what_is_in_doubt_is_a_warning(wanted: Spec) -> None:
+def test_a_doubtful_refusal_is_a_warning(wanted: Spec) -> None:
     assert memory_rules(plan(desired(chat=wanted), observed())) == [("CX317", "warning")]
 
 
@@ -205,7 +205,7 @@ def test_shares_that_sum_to_more_than_one_are_reported_once() -> None:
     assert memory_rules(planned) == []
 
 
-def test_a_gpu_is_not_taken_for_reported_because_of_similar_names_on_another() -> None:
+def test_a_gpu_is_reported_despite_similar_names_on_another() -> None:
     whole: dict[str, Any] = {"max_model_len": 4096}
     pinned = {**whole, "gpu_memory_utilization": 0.5, "kv_cache_memory_bytes": 9 * GIB}
     wanted = desired(ab=spec(**whole), xy=spec(**whole), a=spec("qwen", (1,), **pinned), x=spec("qwen", (1,), **pinned))

@@ -76,7 +76,7 @@ def test_validate_reports_refusals_and_models_without_a_forecast(go: Go, models:
     assert [d["rule"] for d in report["diagnostics"] if d["severity"] == "error"] == ["CX316"]
 
 
-def test_a_plan_for_review_reads_what_is_here(go: Go, models: Path, tmp_path: Path) -> None:
+def test_a_plan_for_review_reads_the_local_files(go: Go, models: Path, tmp_path: Path) -> None:
     text = go("plan", str(stack(tmp_path, models)), "--against", "none")
     assert "memory  22.3x of 8,192 tokens; GPU 15.3 GiB weights" in text
     assert "GPUs   memory not computed for here/hub: the hub's cache is not on this machine" in text
@@ -94,9 +94,7 @@ def test_the_hub_is_queried_only_with_the_option(
     assert unknown["here/hub"].startswith("the Hub does not answer")
 
 
-def test_a_plan_without_changes_is_one_list_request_whatever_memory_there_is(
-    go: Go, models: Path, tmp_path: Path
-) -> None:
+def test_a_plan_without_changes_is_one_list_request_on_any_gpu(go: Go, models: Path, tmp_path: Path) -> None:
     with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
         path = stack(tmp_path, models, daemon.url)
         desired = desired_from(path)

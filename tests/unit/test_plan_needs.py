@@ -1,4 +1,4 @@
-"""What the planner needs to know of images and containers, and no more."""
+"""The facts of images and containers that the planner needs, and no others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_images_are_read_once_a_host_for_containers_to_create() -> None:
     assert needs(desired, seen).images == (("here", IMAGE), ("there", IMAGE))
 
 
-def test_an_image_is_read_for_what_is_new_or_changed() -> None:
+def test_an_image_is_read_for_a_new_or_changed_instance() -> None:
     needed = (("here", IMAGE),)
     assert needs(make_desired(make_instance()), unread()).images == needed
     assert needs(make_desired(make_instance()), unread(generation_container(1, state="exited"))).images == needed
@@ -61,7 +61,7 @@ def test_an_image_is_read_for_what_is_new_or_changed() -> None:
 
 
 def test_a_container_is_inspected_only_when_its_label_may_be_out_of_date() -> None:
-    """A label cannot follow what is changed in place, and every inspection is a request."""
+    """A label cannot follow a change in place, and every inspection is a request."""
     changed = make_desired(make_instance(memory=1024))
     assert needs(make_desired(make_instance()), unread(serving_container())).inspections == ()
     assert needs(make_desired(make_instance()), unread(serving_container(spec=make_spec(drain=1)))).inspections == ()
@@ -70,12 +70,12 @@ def test_a_container_is_inspected_only_when_its_label_may_be_out_of_date() -> No
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "restarting", "paused", "dead"])
-def test_the_record_is_read_for_what_will_be_started(state: str) -> None:
+def test_the_record_is_read_for_an_instance_to_start(state: str) -> None:
     """It holds how long its starts took: without it the plan could not name the time that it will be down."""
     assert needs(make_desired(make_instance()), unread(serving_container(state=state))).records == ("here",)
 
 
-def test_the_record_is_read_for_what_is_new_changed_or_restarted_and_for_nothing_else() -> None:
+def test_the_record_is_read_only_for_a_new_changed_or_restarted_instance() -> None:
     desired = make_desired(make_instance())
     assert needs(desired, unread(serving_container())).records == ()
     assert needs(desired, unread()).records == ("here",)

@@ -62,7 +62,7 @@ def test_the_restart_policy_is_switched_on_only_after_the_gate(path: Path) -> No
         tasks = tasks_in(planned, change)
         on = [i for i, t in enumerate(tasks) if isinstance(t, SetRestart) and t.policy != "no"]
         if change.action in {Action.UPDATE, Action.ADOPT, Action.MOVE}:
-            assert not any(isinstance(t, StartContainer) for t in tasks)  # it serves, and goes on serving
+            assert not any(isinstance(t, StartContainer) for t in tasks)  # it serves, and continues to serve
             continue
         if change.action is Action.REMOVE:
             assert on == []
@@ -90,7 +90,7 @@ def test_a_candidate_gets_the_serving_name_only_after_its_gate_and_when_the_name
 
 
 @pytest.mark.parametrize("path", RECORDED_PLANS, ids=lambda p: p.parent.name)
-def test_what_is_created_is_created_under_a_candidates_name_with_a_pinned_image(path: Path) -> None:
+def test_a_container_is_created_under_a_candidates_name_with_a_pinned_image(path: Path) -> None:
     for step in read_plan(path).steps:
         if isinstance(step.task, CreateContainer):
             assert is_generation_name(step.task.name)

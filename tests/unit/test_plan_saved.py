@@ -1,4 +1,4 @@
-"""A saved plan: what is refused as one, and what it keeps."""
+"""A saved plan: the files that are refused, and the values that it keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.build import (
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "7", "{}", '{"version": 1}'])
-def test_what_is_no_plan_is_refused(text: str) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(text: str) -> None:
     with pytest.raises(NotAPlan, match="it is not a plan saved by cortexctl"):
         plan_from_json(text)
 
@@ -52,7 +52,7 @@ def test_a_plan_names_the_containers_that_its_steps_speak_of_by_id() -> None:
     assert replacement_plan().container_names == {f"id-{serving_name('tiny')}": serving_name("tiny")}
 
 
-def test_a_reference_holds_what_the_plan_saw() -> None:
+def test_a_reference_holds_the_state_at_the_time_of_the_plan() -> None:
     (change,) = changes_of(make_instance(), serving_container(3, spec=make_spec(drain=1), run="abcd"))
     assert change.detail.touched == (
         ContainerRef(f"id-{serving_name('tiny')}", serving_name("tiny"), "running", 3, "abcd"),

@@ -1,4 +1,4 @@
-"""The published schema of a plan takes every plan, and nothing that is none."""
+"""The published schema of a plan accepts every plan, and nothing else."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_schema_has_all_values_and_fields() -> None:
 
 
 def every_field(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where each object's keys are, outside of the values that a stack decides."""
+    """The place of each object's keys, outside the values that a stack decides."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield (*path, key)

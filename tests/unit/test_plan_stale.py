@@ -1,4 +1,4 @@
-"""A plan is stale once what it touches has changed since it was made."""
+"""A plan is stale if a container that it touches has changed since the plan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_plan_whose_containers_are_as_they_were_is_not_stale() -> None:
     assert stale_reasons(planned, make_observed(serving_container(spec=make_spec(drain=1)))) == []
 
 
-def test_a_touched_container_that_is_gone_makes_a_plan_stale() -> None:
+def test_a_removed_touched_container_makes_a_plan_stale() -> None:
     assert stale_reasons(replacement_plan(), make_observed()) == [
         "here/tiny: the container vllm-model-tiny (id-vllm-mode) is gone"
     ]
@@ -64,8 +64,8 @@ def test_a_touched_container_that_was_renamed_makes_a_plan_stale() -> None:
     ]
 
 
-def test_who_made_another_meanwhile_is_named() -> None:
-    """Somebody applied in between: the old one is kept under another name, or gone, and a new one serves."""
+def test_the_run_that_created_another_container_meanwhile_is_named() -> None:
+    """Another run applied in between: the old container has another name or is gone, and a new one serves."""
     new = dataclasses.replace(serving_container(2, run="run9"), id="id-new")
     renamed = dataclasses.replace(serving_container(spec=make_spec(drain=1)), name=generation_name("tiny", 1, 1))
     text = "; vllm-model-tiny is now another container, created by run run9"
@@ -83,7 +83,7 @@ def test_a_touched_container_in_another_state_makes_a_plan_stale() -> None:
     ]
 
 
-def test_a_crash_loop_may_be_replaced_in_whatever_moment_of_it() -> None:
+def test_a_crash_loop_may_be_replaced_in_any_of_its_states() -> None:
     for was, now in (("running", "restarting"), ("restarting", "running")):
         serving = serving_container(spec=make_spec(drain=1), state=was)
         planned = make_plan(make_instance(), containers=(serving,))
@@ -92,9 +92,7 @@ def test_a_crash_loop_may_be_replaced_in_whatever_moment_of_it() -> None:
     down = serving_container(state="restarting")
     planned = make_plan(make_instance(), containers=(down,))
     assert [c.action for c in planned.effective] == [Action.START]
-    assert stale_reasons(planned, make_observed(dataclasses.replace(down, state="running"))), (
-        "it may have come to itself"
-    )
+    assert stale_reasons(planned, make_observed(dataclasses.replace(down, state="running"))), "it may have recovered"
 
 
 def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale() -> None:
@@ -131,7 +129,7 @@ def test_a_host_that_cannot_be_read_any_more_makes_a_plan_stale() -> None:
 
 
 def test_containers_that_the_plan_does_not_touch_never_make_it_stale() -> None:
-    """Another stack's containers, strangers, kept generations and models without a change come and go."""
+    """Containers of other stacks, unmanaged ones, retained generations and models without a change may change freely."""
     fine = serving_container(model="fine", spec=make_spec(served_names=("fine",), model="/models/fine"))
     planned = make_plan(
         make_instance(),

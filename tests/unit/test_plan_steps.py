@@ -90,8 +90,8 @@ def test_the_story_of_a_start(state: str, halts: bool) -> None:
     ]
 
 
-def test_the_story_of_a_removal_stops_what_serves_before_anything_is_removed() -> None:
-    """The others serve nobody: no request is lost with them."""
+def test_a_removal_stops_the_serving_container_before_anything_is_removed() -> None:
+    """The others serve no requests, so none is lost with them."""
     change = removal_of(
         serving_container(2),
         generation_container(1, state="exited"),
@@ -138,7 +138,7 @@ def test_a_replacement_that_was_requested_needs_no_difference() -> None:
     assert [r.code for r in change.reasons] == [ReasonCode.REQUESTED]
 
 
-def test_what_frees_something_comes_before_what_takes_it() -> None:
+def test_a_step_that_frees_a_resource_comes_before_a_step_that_takes_it() -> None:
     planned = make_plan(
         make_instance("new"),
         make_instance("changed"),

@@ -31,7 +31,7 @@ def test_a_create_is_undone_by_removing_the_candidate() -> None:
     assert undo(change_of(make_instance())) == [RemoveContainer(generation_name("tiny", 1, 1))]
 
 
-def test_a_replacement_is_undone_by_bringing_the_old_one_back_through_its_gate() -> None:
+def test_the_undo_of_a_replacement_restores_the_old_container_through_its_gate() -> None:
     old, name = f"id-{serving_name('tiny')}", generation_name("tiny", 1, 2)
     assert undo(change_of(make_instance(), serving_container(spec=make_spec(drain=1)))) == [
         RemoveContainer(name),
@@ -43,7 +43,7 @@ def test_a_replacement_is_undone_by_bringing_the_old_one_back_through_its_gate()
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "dead"])
-def test_what_is_down_is_brought_back_too_for_an_interrupted_run_may_have_stopped_it(state: str) -> None:
+def test_a_stopped_container_is_restored_too_because_an_interrupted_run_may_have_stopped_it(state: str) -> None:
     change = change_of(make_instance(), serving_container(spec=make_spec(drain=1), state=state))
     old = f"id-{serving_name('tiny')}"
     assert undo(change) == [
@@ -76,7 +76,7 @@ def test_a_candidate_that_was_never_healthy_is_not_returned_to() -> None:
     assert StartContainer(here) in undo(change)
 
 
-def test_when_the_stack_is_as_it_was_the_candidate_goes_and_the_stopped_one_comes_back() -> None:
+def test_with_the_old_stack_the_candidate_is_removed_and_the_stopped_container_started() -> None:
     removal, change = changes_of(
         make_instance(), serving_container(1, state="exited"), generation_container(2, spec=make_spec(drain=2))
     )
@@ -87,7 +87,7 @@ def test_when_the_stack_is_as_it_was_the_candidate_goes_and_the_stopped_one_come
     assert (change.action, serving_of(change).name) == (Action.START, serving_name("tiny"))
 
 
-def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> None:
+def test_the_running_container_serves_if_none_has_the_serving_name() -> None:
     """A run that was killed between its last renames; and then the stack changed."""
     (change,) = changes_of(
         make_instance(),
@@ -100,7 +100,7 @@ def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> No
     assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
 
 
-def test_an_older_one_that_a_person_started_serves_when_the_named_one_is_down() -> None:
+def test_an_older_container_that_a_person_started_serves_if_the_named_one_is_down() -> None:
     (change,) = changes_of(
         make_instance(),
         serving_container(2, spec=make_spec(drain=1), state="exited"),

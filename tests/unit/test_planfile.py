@@ -16,7 +16,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 
 ANYTHING = ({"a": [1, 2.5, None, {"b": True}]}, "text", 7)
-"""What a field may hold that takes any JSON value."""
+"""Values for a field that takes any JSON value."""
 
 
 def values(kind: Any, place: str) -> tuple[Any, ...]:
@@ -90,9 +90,7 @@ def test_every_value_of_a_plan_is_tried() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(PLANS)))
-def test_a_saved_plan_reads_back_as_the_same_value_whatever_it_holds(
-    number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_saved_plan_reads_back_as_the_same_value(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that do not belong together: that this is refused, is another test's."""
     monkeypatch.setattr("cortexctl.plan.planfile_read.check_together", lambda _: None)
     plan = PLANS[number]

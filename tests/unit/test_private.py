@@ -74,7 +74,7 @@ def test_only_the_owner_reads_it(tmp_path: Path, write: Callable[[Path], None], 
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_what_is_no_regular_file_keeps_its_mode(tmp_path: Path, write: Callable[[Path], None]) -> None:
+def test_a_file_that_is_not_regular_keeps_its_mode(tmp_path: Path, write: Callable[[Path], None]) -> None:
     before = mode(Path("/dev/null"))
     (tmp_path / "file.json").symlink_to("/dev/null")
     write(tmp_path / "file.json")

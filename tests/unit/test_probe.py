@@ -181,7 +181,7 @@ def test_a_probe_does_not_pull_an_image(world: World, desired: Desired) -> None:
     assert [program for _, _, program, _ in parsers.queries] == ["api_server"]
 
 
-def test_a_probe_is_no_container_of_anybodys() -> None:
+def test_a_probe_is_not_in_the_list_of_containers() -> None:
     row = {"Id": "1", "Names": ["/cortexctl-probe-1"], "State": "running", "Labels": {PROBE: "demo"}}
     assert parse_containers([row]) == ()
 

@@ -37,7 +37,7 @@ def release(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     return request.param, tmp_path / "packages"
 
 
-def test_the_parser_is_found_wherever_a_release_has_it(release: tuple[str, Path]) -> None:
+def test_the_parser_of_every_release_is_found(release: tuple[str, Path]) -> None:
     version, folder = release
     right, wrong = parser_answers(folder, "serve", ["m", "--max_model_len", "8", "--dtype", "auto"], ["m", "--bogus"])
     assert right == {
@@ -71,7 +71,7 @@ def test_each_error_has_a_kind(tmp_path: Path, argv: list[str], verdict: str) ->
     assert answer["text"]
 
 
-def test_a_missing_model_is_a_word_that_is_required(tmp_path: Path) -> None:
+def test_a_missing_model_is_a_missing_argument(tmp_path: Path) -> None:
     write(tmp_path / "packages", "0.7.0")
     assert [s["verdict"] for s in parser_answers(tmp_path / "packages", "serve", [])] == ["required"]
 

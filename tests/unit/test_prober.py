@@ -1,4 +1,4 @@
-"""Questions to a server that answers as vLLM does: the lab's stand-in, as a process of its own."""
+"""Requests to a server that answers like vLLM: the lab's stand-in, in a separate process."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_speed_is_that_of_the_stream(prober: HttpProber) -> None:
     assert speed.first_token + rest / speed.tokens_per_second >= MEASURED_TOKENS * 0.02, "a token each 20 ms"
 
 
-def test_a_stream_that_breaks_off_is_no_speed(prober: HttpProber) -> None:
+def test_an_incomplete_stream_has_no_speed(prober: HttpProber) -> None:
     with (
         stand_in(TOKEN_SECONDS="0.2", ENGINE_DIES_AFTER_SECONDS="1") as reach,
         pytest.raises(ProbeFailed, match="EngineCore encountered an issue"),
@@ -160,7 +160,7 @@ def test_an_invalid_stream_of_tokens_is_one_sentence(
         prober.speed(reach, None, "tiny", Smoke())
 
 
-def test_the_sound_is_a_second_of_one_tone() -> None:
+def test_the_test_audio_is_one_second_of_one_frequency() -> None:
     with wave.open(io.BytesIO(one_second())) as sound:
         assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 16_000)
         assert sound.getnframes() == 16_000

@@ -54,16 +54,16 @@ def test_another_count_of_the_same_stage_is_progress() -> None:
     assert advanced([SHARDS.format(45, 5, "03")], [SHARDS.format(45, 5, "03"), SHARDS.format(54, 6, "04")])
 
 
-def test_the_same_bar_with_another_clock_is_none() -> None:
+def test_the_same_bar_with_another_clock_is_no_progress() -> None:
     assert not advanced([SHARDS.format(45, 5, "03")], [SHARDS.format(45, 5, "03"), SHARDS.format(45, 5, "59")])
 
 
-def test_the_same_line_at_another_time_is_none() -> None:
+def test_the_same_line_at_another_time_is_no_progress() -> None:
     line = "(EngineCore pid=268) INFO 11-24 06:{}:00 [gpu_model_runner.py:5402] Starting to load model /models/big..."
     assert not advanced([line.format("00")], [line.format("05")])
 
 
-def test_warnings_that_it_still_waits_are_none() -> None:
+def test_warnings_of_waiting_are_no_progress() -> None:
     before = [SHARDS.format(45, 5, "03")]
     assert not advanced(before, [*before, WAITING, WAITING])
 
@@ -74,7 +74,7 @@ def test_nothing_yet_is_no_progress_and_the_first_sign_is() -> None:
     assert advanced([WAITING], [WAITING, "INFO 11-24 06:00:00 [model.py:733] Resolved architecture: LlamaForCausalLM"])
 
 
-def test_a_log_of_which_less_is_read_is_no_progress() -> None:
+def test_a_shorter_reading_of_a_log_is_no_progress() -> None:
     assert not advanced([SHARDS.format(45, 5, "03")], [])
 
 

@@ -96,7 +96,9 @@ def test_a_process_outside_the_container_is_no_proof(pid: int) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_containers_own_address_is_used_if_the_kernel_proves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with listener() as listening:
         port = listening.getsockname()[1]
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
@@ -147,7 +149,7 @@ def test_a_connection_that_ends_elsewhere_is_closed_before_a_byte_is_sent(
 
 
 @pytest.mark.usefixtures("here")
-def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_sent_without_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, packets to the container's address would leave this machine."""
     raw = inspection()
     raw["NetworkSettings"]["Networks"]["net"]["Gateway"] = "192.0.2.1"
@@ -214,7 +216,7 @@ def test_whether_a_container_shares_a_network_is_read_from_its_inspection(mode: 
     assert parse_location({**inspection(), "HostConfig": {"NetworkMode": mode}}).shares_network is shares
 
 
-def test_where_a_server_is_read_from_its_inspection() -> None:
+def test_the_location_of_a_server_is_read_from_its_inspection() -> None:
     raw = inspection()
     raw["Config"]["Cmd"] = ["/models/x", "--port", "9000"]
     raw["NetworkSettings"]["Networks"] |= {
@@ -248,7 +250,7 @@ def test_frames_are_read_however_they_are_cut(frames: list[tuple[int, bytes]], c
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "9" * 30, "9" * 5000, "x", ""])
-def test_a_port_that_is_none_is_not_taken_for_one(port: str) -> None:
+def test_an_invalid_port_is_ignored(port: str) -> None:
     raw = inspection()
     raw["Config"]["Cmd"] = ["--port", port]
     assert parse_location(raw).port == CONTRACT.port

@@ -1,4 +1,4 @@
-"""What an apply leaves in a host's record, and what the next plan makes of it."""
+"""The record of a host after an apply, and its use by the next plan."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_a_record_reads_back_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", '{"v":2,"applied":[]}', '{"v":1}', '{"v":1,"applied":[{}]}', "[" * 9999]
 )
-def test_what_cannot_be_read_is_not_recorded(text: str) -> None:
+def test_an_unreadable_record_counts_as_none(text: str) -> None:
     assert record_from_label("here", text) == HostRecord("here")
 
 
-def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> None:
+def test_an_apply_records_the_applied_specs_and_its_durations(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     applied = recorded(world).applied["here/tiny"]
@@ -63,7 +63,7 @@ def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> N
     assert applied.stops == ()
 
 
-def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Path) -> None:
+def test_a_replacement_expects_the_measured_time_and_never_guesses(tmp_path: Path) -> None:
     world = World("demo", "here")
     first = world.plan(stack(tmp_path, with_length(1024)))
     assert cost_text(first.changes[0]) == "ready in at most 20m without progress"
@@ -110,7 +110,7 @@ def test_a_start_and_a_restart_count_and_a_failed_one_does_not(tmp_path: Path) -
     assert recorded(world).applied["here/tiny"] == applied
 
 
-def test_what_is_removed_leaves_the_record_and_what_moves_takes_its_past_along(tmp_path: Path) -> None:
+def test_a_removed_model_leaves_the_record_and_a_moved_one_keeps_its_entry(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text(), model_text("other"))))
     was = recorded(world).applied["here/tiny"]
@@ -232,7 +232,7 @@ def test_only_drift_restores_the_applied_specs_and_nothing_else(tmp_path: Path) 
     assert set(pending.values()) == {Action.REPLACE}
 
 
-def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp_path: Path) -> None:
+def test_only_drift_reverts_a_limit_but_not_one_that_was_applied_meanwhile(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text(memory='"1 GiB"'))))
     world.apply(world.plan(stack(tmp_path, model_text(memory='"2 GiB"'))))
@@ -286,8 +286,8 @@ def test_only_drift_restores_what_a_killed_run_had_applied(tmp_path: Path, kille
     assert "vllm-model-tiny--g1" in {c.name for c in world.daemon().all()}
 
 
-def test_only_drift_brings_back_the_last_one_though_the_killed_run_was_never_repeated(tmp_path: Path) -> None:
-    """Killed when all was done but the last record: the next plan is empty, so no other run writes one."""
+def test_only_drift_restores_the_last_spec_although_the_killed_run_was_never_repeated(tmp_path: Path) -> None:
+    """The run is killed just before its last record: the next plan is empty, so no other run writes one."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1))))
     desired = stack(tmp_path, with_length(2))
@@ -301,8 +301,8 @@ def test_only_drift_brings_back_the_last_one_though_the_killed_run_was_never_rep
     assert length_of(world) == "2"
 
 
-def test_a_stale_record_is_set_right_by_the_labels_of_what_serves(tmp_path: Path) -> None:
-    """As a release before this one left it, whose killed runs were never written down."""
+def test_the_labels_of_serving_containers_correct_a_stale_record(tmp_path: Path) -> None:
+    """The record of an earlier release, which did not record killed runs."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, *two(1, 1))))
     old = world.daemon().records["demo"]
@@ -317,8 +317,8 @@ def test_a_stale_record_is_set_right_by_the_labels_of_what_serves(tmp_path: Path
     assert length_of(world) == "2"
 
 
-def test_a_kept_generation_is_never_gone_on_with_though_it_has_the_wanted_spec(tmp_path: Path) -> None:
-    """The stack went from one text to another and back: the first container is kept, and not a candidate."""
+def test_a_retained_generation_is_never_continued_although_it_has_the_desired_spec(tmp_path: Path) -> None:
+    """The stack changed to another text and back: the first container is retained, and not a candidate."""
     world = World("demo", "here")
     for length in (1, 2, 1):
         world.apply(world.plan(stack(tmp_path, with_length(length))))

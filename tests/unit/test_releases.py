@@ -1,4 +1,4 @@
-"""Which vLLM an image holds where no tag tells: its own labels, or a server that runs it."""
+"""The vLLM release of an image without a telling tag: from its labels, or from a server that runs it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_arguments_are_checked_against_the_release_that_an_image_reports() -> No
     assert "CX301" not in rules(Releases(reported={"mine/vllm:latest": "0.32.0"}, instead="0.7.3"))
 
 
-def test_what_is_known_of_an_image_is_no_difference_between_containers() -> None:
+def test_a_newly_known_release_of_an_image_is_not_a_difference() -> None:
     before = new_spec("i:latest", "m", ("m",), None)
     assert diff(before, new_spec("i:latest", "m", ("m",), "0.32.0")) == ()
     changed = diff(new_spec("i:v0.31.0", "m", ("m",), "0.31.0"), new_spec("i:v0.32.0", "m", ("m",), "0.32.0"))

@@ -1,4 +1,4 @@
-"""What an earlier start measured holds for another one only where all that it depends on is the same."""
+"""A measurement of an earlier start is reused only for a start with the same values of everything that it depends on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_LOG = StartLog(
 )
 """An 8B on an H100, by a release after 0.32."""
 INFO_ONLY = StartLog(weights_gib=15.0, graphs_gib=0.0, available_kv_gib=56.21)
-"""The same, of a release that tells no more without debugging."""
+"""The same, from a release that logs no more without debugging."""
 
 
 def this_start(version: str = "0.33.0", gpu: Any = H100, config: str = "digest", **args: Any) -> Started:
@@ -121,7 +121,7 @@ def test_another_model_on_the_gpu_gives_the_memory_outside_torch() -> None:
     ],
     ids=["another GPU", "another release", "another split"],
 )
-def test_nothing_holds_of_another(known: Measurement) -> None:
+def test_nothing_is_reused_from_a_different_start(known: Measurement) -> None:
     assert reuse(this_start(), known) == NOTHING_MEASURED
 
 
@@ -130,7 +130,7 @@ def test_a_patch_of_the_release_keeps_weights_alone() -> None:
     assert (result.weights_gib, result.non_torch_gib, result.transient_gib) == (15.0, None, None)
 
 
-def test_an_unknown_release_takes_nothing_over() -> None:
+def test_nothing_is_reused_for_an_unknown_release() -> None:
     assert reuse(this_start(""), measurement(version="")) == NOTHING_MEASURED
 
 
@@ -140,7 +140,7 @@ def test_the_latest_start_counts() -> None:
     assert same_start([measurement(), old], this_start()) == measurement()
 
 
-def test_a_sum_that_nothing_splits_is_kept_as_a_sum() -> None:
+def test_a_sum_without_its_parts_stays_a_sum() -> None:
     measured = reuse(this_start("0.17.1", gpu_memory_utilization=0.8), measurement(INFO_ONLY, version="0.17.1"))
     assert measured.together_gib == pytest.approx(0.9 * 79.25 - 15.0 - 56.21)
     result = computed(measured, "0.17.1", gpu_memory_utilization=0.8)

@@ -103,7 +103,7 @@ def test_a_plan_that_lacks_a_secret_is_not_applied(tmp_path: Path, docker: str) 
     assert "cortexctl plan stack.toml --out plan.json" in done.stderr
 
 
-# Files that are none of the stack's
+# Files that do not belong to the stack
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_a_review_reads_no_models_files_outside_the_checkout(
         assert SECRET in own.stdout + own.stderr, "its own files are read"
 
 
-# What was not compared
+# Values that were not compared
 
 
 def test_a_snapshots_secret_is_not_compared_and_the_plan_reports_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Back to a kept container: it must prove itself, and whatever happens, no container that has served is lost."""
+"""A rollback to a retained container: it must pass its gate, and no container that has served is ever lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.reading import model_text
 
 
 def applied(tmp_path: Path, *lengths: int, keep: int = 2) -> World:
-    """A world in which these were applied one after the other."""
+    """A world in which these lengths were applied one after the other."""
     world = World("demo", "here")
     for length in lengths:
         models = with_length(length) + f"[models.tiny.rollout]\nkeep = {keep}\n"
@@ -55,7 +55,7 @@ def test_the_newest_older_generation_serves_again_and_the_newer_one_is_retained(
     assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
 
 
-def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
+def test_after_a_rollback_the_old_stack_plans_to_no_changes(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(rollback_plan(world, tmp_path))
     assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
@@ -68,7 +68,7 @@ def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
     assert length_of(world) == "2048"
 
 
-def test_and_forward_again_to_the_one_that_was_rolled_back(tmp_path: Path) -> None:
+def test_a_rollback_can_be_rolled_back(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(rollback_plan(world, tmp_path))
     assert world.apply(rollback_plan(world, tmp_path, generation=2)).exit_code == 0
@@ -83,7 +83,7 @@ def test_a_chosen_generation(tmp_path: Path) -> None:
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2", "vllm-model-tiny--g3-undone"]
 
 
-def test_a_rollback_that_fails_brings_back_what_served_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_failed_rollback_restores_the_serving_container_and_loses_nothing(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.daemon().behaviours.append(lambda c: crash(1, "RuntimeError: boom")(c) if "1024" in c.command else None)
     result = world.apply(rollback_plan(world, tmp_path))
@@ -173,7 +173,7 @@ def test_a_rollback_is_possible_with_every_strategy(tmp_path: Path, strategy: st
 
 
 def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path: Path) -> None:
-    """What was rolled back is kept, however young it is: `rollback --generation 2` starts it again."""
+    """An undone generation is retained, however new it is: `rollback --generation 2` starts it again."""
     world = applied(tmp_path, 1024, 2048)
     world.apply(rollback_plan(world, tmp_path))
     records = {"here": world.daemon().read_record("demo")}
@@ -184,7 +184,7 @@ def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path:
     assert nothing.effective == ()
 
 
-def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
+def test_an_undone_generation_that_runs_again_is_drift(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(rollback_plan(world, tmp_path))
     world.daemon().by_name("vllm-model-tiny--g2-undone").state = "running"
@@ -192,7 +192,7 @@ def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
     assert (finding.code, finding.container) == (Code.RETAINED_RUNS, "vllm-model-tiny--g2-undone")
 
 
-def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gone(tmp_path: Path) -> None:
+def test_an_undone_generation_is_not_a_candidate_if_the_serving_container_is_gone(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(rollback_plan(world, tmp_path))
     records = {"here": world.daemon().read_record("demo")}
@@ -242,8 +242,8 @@ def test_after_a_replacement_that_was_killed_between_its_renames_a_rollback_retu
     assert sorted(serving(world).values()) == ["exited", "running"]
 
 
-def test_after_a_rollback_that_was_killed_on_its_way_forward_the_running_one_keeps_its_place(tmp_path: Path) -> None:
-    """It runs under the name of one that was rolled back."""
+def test_after_a_killed_rollback_to_a_newer_generation_the_running_one_keeps_its_place(tmp_path: Path) -> None:
+    """It runs under the name of an undone generation."""
     world = applied(tmp_path, 1, 2)
     assert world.apply(rollback_plan(world, tmp_path)).exit_code == 0
     world.daemon().faults.fail("rename", call=2, times=ALWAYS, error=DaemonRefused("busy", status=500))
@@ -291,8 +291,8 @@ def test_after_a_rollback_forward_that_was_killed_before_its_renames_one_server_
     assert not world.plan(desired).effective
 
 
-def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> None:
-    """Forward again, and the removal of what is too many fails: the one to go is still the undone one."""
+def test_an_undone_generation_is_pruned_before_the_one_that_served_last(tmp_path: Path) -> None:
+    """The next apply fails to remove the surplus container: the one to remove is still the undone one."""
     world = applied(tmp_path, 1, 2, keep=1)
     assert world.apply(rollback_plan(world, tmp_path)).exit_code == 0
     desired = stack(tmp_path, with_length(3) + "[models.tiny.rollout]\nkeep = 1\n")

@@ -1,4 +1,4 @@
-"""GPUs by count, who starts first, and how many of a model are down at a time."""
+"""GPUs by count, the order of starts, and the number of instances of a model that are down at a time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_an_explicit_gpu_moves_the_model_that_had_it(tmp_path: Path) -> None:
     assert world.plan(both).effective == ()
 
 
-def test_a_removed_ones_gpus_are_free_in_the_same_plan(tmp_path: Path) -> None:
+def test_the_gpus_of_a_removed_model_are_free_in_the_same_plan(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text("old", gpus="4"), hosts=GPUS)))
     plan = world.plan(stack(tmp_path, model_text("new", gpus="4"), hosts=GPUS))
@@ -127,7 +127,7 @@ def test_start_first_leaves_no_moment_without_a_server(tmp_path: Path) -> None:
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
 
-def test_start_first_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_start_first_leaves_the_old_container_unchanged(tmp_path: Path) -> None:
     world = World("demo", "here")
     lines = {"rollout": '{ strategy = "auto" }'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
@@ -140,7 +140,7 @@ def test_start_first_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path) -> 
     }
 
 
-def test_auto_stops_first_where_a_port_has_one_holder(tmp_path: Path) -> None:
+def test_auto_stops_first_if_a_port_can_have_only_one_holder(tmp_path: Path) -> None:
     world = World("demo", "here")
     lines = {"rollout": '{ strategy = "auto" }', "publish": '"127.0.0.1:8801"'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
@@ -359,8 +359,8 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_allowed(
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()
 
 
-def test_a_replica_that_goes_waits_for_no_model_that_its_own_comes_after(tmp_path: Path) -> None:
-    """What goes comes first on its host: if it waited for what follows there, neither would ever begin."""
+def test_the_removal_of_a_replica_does_not_wait_for_the_models_in_its_after(tmp_path: Path) -> None:
+    """A removal comes first on its host: if it waited for a later step there, neither would ever start."""
     world = World("demo", "here")
 
     def models(length: int, replicas: int) -> Desired:

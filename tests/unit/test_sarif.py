@@ -97,7 +97,7 @@ def test_the_same_finding_keeps_its_fingerprint_when_lines_move() -> None:
     assert one == other
 
 
-def test_the_subset_refuses_what_is_wrong(essentials: Draft202012Validator) -> None:
+def test_the_subset_refuses_an_invalid_document(essentials: Draft202012Validator) -> None:
     good = json.loads(sarif_json([error("CX302", "x", SPAN)], ""))
     mutations: list[Callable[[Any], object]] = [
         lambda d: d.update(version="2.0.0"),

@@ -35,7 +35,7 @@ def test_a_value_is_read_from_its_source(tmp_path: Path, source: str, key: str, 
     assert reader(tmp_path).read(source, key) == value
 
 
-def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
+def test_the_value_of_a_reference_is_read_from_its_source(tmp_path: Path) -> None:
     assert reader(tmp_path).value(SecretRef("HF_TOKEN", "file", "key", "")) == "from-a-file"
 
 

@@ -67,7 +67,7 @@ def test_the_next_command_is_to_apply_that_file(run: Run, tmp_path: Path) -> Non
     assert not run("show", "good.json").stdout.startswith("This plan has")
 
 
-def test_a_budget_is_kept_and_belongs_to_markdown(run: Run, tmp_path: Path) -> None:
+def test_a_budget_is_respected_and_is_only_for_markdown(run: Run, tmp_path: Path) -> None:
     (tmp_path / "large.json").write_text(plan_to_json(large_plan(300)), encoding="utf-8")
     shown = run("show", "large.json", "--format", "markdown", "--max-bytes", "7000").stdout
     assert len(shown.encode()) <= 7000

@@ -73,7 +73,7 @@ LABEL_OF_VERSION_1 = (
     '{"fingerprint":"ffeeddccbbaa9988","key":"keys/api.key","name":"VLLM_API_KEY","source":"file"}],'
     '"served_names":["llama-3.3-70b","größer"],"shm_size":536870912,"v":1,"vllm_version":"0.32.0"}'
 )
-"""What a released cortexctl wrote into labels. It is on containers that run somewhere: never change it."""
+"""Labels that a released cortexctl wrote. Running containers have them: never change this text."""
 
 LABEL_OF_VERSION_2 = (
     '{"container":{"env":{"HF_HUB_OFFLINE":"1","VLLM_LOGGING_LEVEL":"DEBUG"},"gpus":[0,3],'
@@ -122,13 +122,13 @@ def test_a_short_duration_is_read_to_the_millisecond(text: str, expected: float)
 
 
 @pytest.mark.parametrize("text", ["0.5s", "500 ms", "ms", "5ms1s", "500Ms", "", "500us"])
-def test_what_is_no_short_duration_is_refused_and_quoted(text: str) -> None:
+def test_an_invalid_short_duration_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration") as refusal:
         short_seconds(text)
     assert f'"{text}"' in str(refusal.value)
 
 
-def test_whole_seconds_are_wanted_where_they_are_counted() -> None:
+def test_a_fraction_of_a_second_is_refused_if_seconds_are_counted() -> None:
     assert seconds("2000ms") == 2
     with pytest.raises(ValueError, match='"1s500ms" must be whole seconds here'):
         seconds("1s500ms")
@@ -145,7 +145,7 @@ def test_a_short_time_is_shown_with_its_part_of_a_second(total: float, text: str
 @pytest.mark.parametrize(
     "text", ["", " ", "10", "s", "1.5h", "-5s", "30m1h", "5 s", "1d", "5S", "1h 30m", "5sec", "5s\n5s"]
 )
-def test_what_is_no_duration_is_refused_and_quoted(text: str) -> None:
+def test_an_invalid_duration_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration") as refusal:
         seconds(text)
     assert f'"{text}"' in str(refusal.value)
@@ -174,7 +174,7 @@ def test_a_size_is_read_as_bytes(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1 GiB", "2 gigs", "2G", "1,5 GiB", "1e9", "2 GiB 3", "1. GiB", "inf"])
-def test_what_is_no_size_is_refused_and_quoted(text: str) -> None:
+def test_an_invalid_size_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size") as refusal:
         size_in_bytes(text)
     assert f'"{text}"' in str(refusal.value)
@@ -272,7 +272,7 @@ def test_an_image_is_pinned_by_digest_and_found_by_its_local_name(text: str, pin
 @pytest.mark.parametrize(
     "text", ["", " ", "vllm/", "registry:5000/", ":v1", f"@{DIGEST}", "a b", " vllm", "vllm ", "a/:v1"]
 )
-def test_what_is_no_image_reference_is_refused_and_quoted(text: str) -> None:
+def test_an_invalid_image_reference_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="is not an image reference") as refusal:
         parse_image(text)
     assert f'"{text}"' in str(refusal.value)
@@ -419,7 +419,7 @@ def test_a_label_of_spec_version_2_is_written_and_read_the_same() -> None:
     assert spec_from_label(LABEL_OF_VERSION_2) == OF_VERSION_1
 
 
-def test_a_label_of_spec_version_1_with_nothing_but_what_is_needed_gets_the_defaults() -> None:
+def test_a_minimal_label_of_spec_version_1_gets_the_defaults() -> None:
     text = '{"image":"vllm/vllm-openai:v0.32.0","model":"/models/tiny","served_names":["tiny"],"v":1}'
     assert spec_from_label(text) == MINIMAL
 
@@ -464,7 +464,7 @@ def test_a_spec_of_version_2_without_one_of_its_parts_is_refused(part: str) -> N
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "[]", "7", '"text"', "null", "{}", '{"v":"1"}', '{"v":null}', '{"v":1.0}']
 )
-def test_what_is_no_spec_is_refused(text: str) -> None:
+def test_an_invalid_spec_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         spec_from_label(text)
 
@@ -480,7 +480,7 @@ def test_reading_a_spec_does_not_change_what_it_was_read_from() -> None:
 
 
 def test_a_fingerprint_never_changes() -> None:
-    """It is in labels of running containers: another one would replace every container that has a secret."""
+    """Labels of running containers have it: a different one would replace every container with a secret."""
     assert fingerprint("demo", "HF_TOKEN", "hf-planted") == "dfce0023d39bb7df"
 
 

@@ -1,4 +1,4 @@
-"""Every folder under tests/cases/stack is a case: what loading its stack.toml or stack.json says is diagnostics.txt.
+"""Every folder under tests/cases/stack is a case: the diagnostics of its stack.toml or stack.json are diagnostics.txt.
 
 A new case: write the stack, then
     python -m tests.record_stack_case NAME
@@ -33,7 +33,7 @@ def _blocks(text: str) -> list[str]:
 
 
 def _under_carets(block: str) -> str:
-    """What the carets of a shown diagnostic stand under, column for column."""
+    """The text above the carets of a shown diagnostic, column for column."""
     lines = block.split("\n")
     row = next(i for i, line in enumerate(lines) if re.fullmatch(r" +\| +\^+", line))
     snippet, carets = lines[row - 1], lines[row]

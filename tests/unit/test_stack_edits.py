@@ -1,4 +1,4 @@
-"""Edits of a stack's text: each changes what it is for, and nothing else."""
+"""Edits of a stack's text: each changes its target, and nothing else."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_same_key_keeps_its_spelling() -> None:
         ("[[t]]\na = 1\n", Addition(("t",), {"n": 1})),
     ],
 )
-def test_what_is_not_one_pair_or_one_table_is_not_edited(before: str, change: Edit | Addition) -> None:
+def test_a_text_that_is_not_one_pair_or_one_table_is_not_edited(before: str, change: Edit | Addition) -> None:
     with pytest.raises((CannotEdit, UnreadableDocument)):
         edited(parse_document("s.toml", before), [change])
 
@@ -124,7 +124,7 @@ def test_arguments_of_a_stack_in_json_are_set() -> None:
 
 
 @pytest.mark.parametrize("text", [BEFORE.replace("models.a", "models.c"), "[models.a]\nargs = 1\n", "models = []\n"])
-def test_what_would_be_a_guess_is_left_to_the_user(text: str) -> None:
+def test_an_ambiguous_edit_is_left_to_the_user(text: str) -> None:
     with pytest.raises(CannotEdit):
         with_arguments("s.toml", text, "a", {"dtype": "half"})
 

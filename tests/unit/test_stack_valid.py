@@ -107,7 +107,7 @@ def _only(folder: Path, text: str) -> Instance:
 
 
 def _bare(desired: Desired) -> Desired:
-    """Without what says which file it came from."""
+    """Without the fields that name the file."""
     return dataclasses.replace(desired, path="", digest="")
 
 
@@ -285,7 +285,7 @@ def test_a_stack_that_needs_another_version_is_refused(tmp_path: Path) -> None:
     assert read(_write(tmp_path, f'required_version = ">={__version__}"\n' + FULL), SECRETS)[1] == []
 
 
-# what is filled in
+# defaults
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_runner_in_the_stack_stays_unchanged(tmp_path: Path, table: str) -> No
     assert dict(args) == tomllib.loads(f"a = {table}")["a"]
 
 
-def test_what_the_stack_does_not_set_is_not_among_the_arguments(tmp_path: Path) -> None:
+def test_an_unset_value_is_not_among_the_arguments(tmp_path: Path) -> None:
     """We never pin vLLM's defaults for the user."""
     assert _only(tmp_path, _model(args="{ enforce_eager = false, seed = 0 }")).spec.server.args == {
         "enforce_eager": False,
@@ -556,7 +556,9 @@ def test_the_schema_refuses_an_unknown_key_as_the_loader_does(tmp_path: Path, pl
         (("models", "llama-70b", "rollout", "on_failure"), "retry"),
     ],
 )
-def test_the_schema_refuses_what_the_loader_refuses(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
+def test_the_schema_refuses_the_stacks_that_the_loader_refuses(
+    tmp_path: Path, place: tuple[str, ...], value: Any
+) -> None:
     data = tomllib.loads(FULL)
     table = data
     for step in place[:-1]:
@@ -575,7 +577,7 @@ def test_the_schema_refuses_what_the_loader_refuses(tmp_path: Path, place: tuple
         ("0.33.0", "cudagraph_capture_sizes", "cuda_graph_sizes"),
     ],
 )
-def test_the_schema_of_a_releases_args_has_what_that_release_has(version: str, there: str, gone: str) -> None:
+def test_the_schema_of_a_releases_args_has_the_options_of_that_release(version: str, there: str, gone: str) -> None:
     schema = args_json_schema(version)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert there in schema["properties"]

@@ -1,4 +1,4 @@
-"""What two containers cannot both have, and how it is written."""
+"""The settings that two containers cannot share, and their spelling."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_the_largest_whole_number_is_one() -> None:
 
 
 @pytest.mark.parametrize("number", LARGE, ids=lambda n: n[:12])
-def test_a_large_number_in_a_variable_that_stands_in_a_longer_text(tmp_path: Path, number: str) -> None:
+def test_a_large_number_in_a_variable_within_a_longer_text(tmp_path: Path, number: str) -> None:
     path = tmp_path / "stack.toml"
     text = stack_text(model_text(served_names='["a{{ vars.x }}b"]')) + '[vars.x]\ntype = "int"\n'
     path.write_text(text + f"default = {number}\n")
@@ -53,7 +53,7 @@ def test_a_large_number_in_a_variable_that_stands_in_a_longer_text(tmp_path: Pat
 
 
 @pytest.mark.parametrize("value", ["[" * 100_000, '["' + "\ud800" + '"]', '["\\ud800"]', "[" + "9" * 5000 + "]", "nan"])
-def test_a_variable_from_outside_that_is_none(tmp_path: Path, value: str) -> None:
+def test_an_invalid_value_of_a_variable_from_outside(tmp_path: Path, value: str) -> None:
     path = tmp_path / "stack.toml"
     text = stack_text(model_text(served_names='["a{{ vars.x }}"]'))
     for kind in ("list", "int", "bool"):
@@ -87,12 +87,12 @@ DEEP: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_what_is_nested_too_deeply_is_no_stack(name: str) -> None:
+def test_a_text_that_is_nested_too_deeply_is_not_a_stack(name: str) -> None:
     with pytest.raises(UnreadableDocument, match="is nested too deeply to be a stack"):
         fit(parse_document(name, DEEP[name]))
 
 
-def test_what_is_not_too_deep_is_read() -> None:
+def test_a_text_within_the_depth_limit_is_read() -> None:
     data: Any = fit(parse_document("x.toml", ".".join(["a"] * 60) + " = 1\n")).data
     for _ in range(60):
         data = data["a"]

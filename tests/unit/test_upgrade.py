@@ -1,4 +1,4 @@
-"""A stack for another vLLM release: what it would meet, and the patch that keeps everything else as it stands."""
+"""A stack for another vLLM release: the differences, and a patch that leaves everything else unchanged."""
 
 from __future__ import annotations
 

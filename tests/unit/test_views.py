@@ -1,4 +1,4 @@
-"""What holds for every view of a plan: nothing is lost, nothing hides, no secret shows, the same bytes every time."""
+"""The laws of every view of a plan: nothing is lost, nothing is hidden, no secret is shown, and the bytes are always the same."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_no_character_acts_instead_of_being_seen(view: View, nasty: str) -> None
     assert hidden == []
 
 
-def test_visible_text_is_as_long_as_it_was() -> None:
+def test_visible_text_keeps_its_length() -> None:
     for nasty in NASTY:
         assert len(visible(nasty)) == len(nasty)
     assert visible("a\x1b[0m\n\u202eé👩‍👩‍👧") == "a␛[0m␊\ufffdé👩‍👩‍👧"
@@ -119,7 +119,7 @@ def with_detail(change: Change, **fields: Any) -> Change:
     return replace(change, detail=replace(change.detail, **fields))
 
 
-def test_what_may_differ_between_hosts_and_what_may_not() -> None:
+def test_changes_that_differ_only_in_facts_of_their_host_are_folded() -> None:
     change = one("replace_argument", Action.REPLACE)
     there = moved_to(change, "there")
     same = [

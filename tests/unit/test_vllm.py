@@ -60,7 +60,7 @@ def test_the_release_is_read_from_the_tag_and_nothing_is_guessed(image: str, rel
 
 
 @pytest.mark.parametrize("text", ["", "0.32", "latest", "0.32.0rc1", "v0.32.0-cu129", "0.32.0.1.2", "0.32.x"])
-def test_what_is_no_release_is_refused(text: str) -> None:
+def test_an_invalid_release_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a vLLM release"):
         parse_release(text)
 
@@ -99,7 +99,7 @@ def test_the_newest_release_is_the_catalogues() -> None:
 
 @pytest.mark.parametrize("release", ["0.6.0", "0.9.2", "0.10.0", "0.11.0"])
 def test_before_0_11_1_the_api_server_module_takes_the_model_as_an_option(release: str) -> None:
-    """0.10 takes a positional model without a word and serves another one."""
+    """0.10 accepts a positional model silently and serves another one."""
     spec = _spec(release)
     assert entrypoint(spec.server) == ["python3", "-m", "vllm.entrypoints.openai.api_server"]
     assert arguments(spec.server)[:2] == ["--model", "/models/tiny"]
@@ -171,7 +171,7 @@ def test_chunked_prefill_takes_a_value_up_to_0_8_4_and_is_a_pair_after(release: 
         ("enable_expert_parallel", "0.8.4", "0.8.5"),
     ],
 )
-def test_a_switch_is_turned_off_only_where_its_off_form_exists(name: str, before: str, since: str) -> None:
+def test_a_switch_is_turned_off_only_if_the_release_has_an_off_form(name: str, before: str, since: str) -> None:
     flag = name.replace("_", "-")
     assert _name_parts(before, **{name: True}) == [f"--{flag}"]
     assert _name_parts(before, **{name: False}) == []
@@ -393,7 +393,7 @@ def test_all_findings_come_at_once_in_the_order_of_the_names() -> None:
         ("--shutdown-timeout", "shutdown_timeout", "`rollout.drain`"),
     ],
 )
-def test_a_raw_word_must_not_say_what_has_a_name_of_its_own(word: str, name: str, advice: str) -> None:
+def test_extra_args_must_not_set_an_option_that_has_its_own_key(word: str, name: str, advice: str) -> None:
     (finding,) = check_extra_args((word,), "0.32.0", {})
     assert (finding.argument, finding.rule, finding.fatal) == (name, "CX304", True)
     assert advice in finding.help

@@ -129,6 +129,6 @@ def test_no_request_starts_after_the_deadline() -> None:
     assert at.got == []
 
 
-def test_what_fails_in_time_fails_as_it_did() -> None:
+def test_an_error_before_the_deadline_is_raised_unchanged() -> None:
     with Connections() as connections, pytest.raises(ZeroDivisionError), connections.within(60):
         _ = 1 // 0
