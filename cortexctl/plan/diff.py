@@ -13,8 +13,6 @@ from cortexctl.instance.spec import Spec
 
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
-VERSION = "vllm_version"
-"""Facts about an image: compared only if both specs have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,8 @@ def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
     if before is after or spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
-    unknown = [] if before.server.version and after.server.version else [VERSION]
+    releases = {_release_path(before), _release_path(after)}  # facts about images: compared only if both are known
+    unknown = () if before.server.version and after.server.version else releases
     for path in (*unknown, *(f"secrets.{name}" for name in uncompared_secrets(before, after))):
         old.pop(path, None)
         new.pop(path, None)
@@ -77,7 +76,7 @@ def fields_of(spec: Spec) -> dict[str, Any]:
     if spec.container.cpus is not None:
         flat["cpus"] = spec.container.cpus
     if spec.server.version:
-        flat[VERSION] = spec.server.version
+        flat[_release_path(spec)] = spec.server.version
     server = engine_of(spec.server).canonical(spec.server)
     if server.extra_args:
         flat["extra_args"] = list(server.extra_args)
@@ -88,6 +87,10 @@ def fields_of(spec: Spec) -> dict[str, Any]:
     flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.container.secrets}
     flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.container.mounts}
     return flat
+
+
+def _release_path(spec: Spec) -> str:
+    return engine_of(spec.server).contract.release_setting
 
 
 def _sorted(value: Any) -> Any:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 
 from cortexctl.diagnostics import Diagnostic, warning
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release
 from cortexctl.instance.image import parse_image
 from cortexctl.stack.argument_checks import At
 from cortexctl.stack.schema import ModelTable
 
-API_KEY = "VLLM_API_KEY"
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -93,10 +93,11 @@ def _publish(model: ModelTable, at: At) -> Iterator[Diagnostic]:
             at("publish"),
             help='set the address that its clients use, or "127.0.0.1" behind a proxy',
         )
-    if not address.is_loopback and API_KEY not in model.secrets:
+    key = engine_named(DEFAULT).contract.key_variable
+    if not address.is_loopback and key not in model.secrets:
         yield warning(
             "CX219",
             "the server is published beyond its host, and everybody who can reach it may use it",
             at("publish"),
-            help=f'[models.NAME.secrets] {API_KEY} = {{ env = "{API_KEY}" }}',
+            help=f'[models.NAME.secrets] {key} = {{ env = "{key}" }}',
         )
