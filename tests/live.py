@@ -96,7 +96,7 @@ class LiveDaemon:
 
     def until_serving(self, name: str) -> None:
         """Wait until the log of a container reports that its server is up."""
-        for _ in range(600):
+        for _ in range(2400):
             if b"Application startup complete" in get(self.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body:
                 return
             time.sleep(0.05)

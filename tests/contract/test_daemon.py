@@ -313,7 +313,7 @@ def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
 
 def logged(bench: Bench, name: str) -> list[str]:
     """The container's log of this run. Waits for the first line."""
-    for _ in range(100):
+    for _ in range(1200):
         lines = list(bench.daemon.logs(name, 1000, this_run=True))
         if lines and ("started" in lines[-1] or any("startup complete" in line for line in lines)):
             return lines

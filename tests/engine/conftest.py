@@ -52,6 +52,17 @@ class StackFile:
             f"[models.{self.model}.env]\n{switches}\n{more}"
         )
 
+    @property
+    def go(self) -> Path:
+        """Once this file exists, an apply with `hold` ends."""
+        return self.path.with_name("go")
+
+    @property
+    def hold(self) -> str:
+        """TOML of a hook that keeps an apply at work, with its lock, until `go` exists."""
+        script = f"until test -e {self.go}; do sleep 0.1; done"
+        return f'[hooks.hold]\non = "post_healthy"\ncommand = ["sh", "-c", "{script}"]\ntimeout = "5m"\n\n'
+
     def args(self, **values: object) -> str:
         return f"[models.{self.model}.args]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()) + "\n"
 

@@ -20,7 +20,7 @@ NO_ROOM = (
 
 
 def until_it_exits(live: LiveDaemon, name: str) -> None:
-    for _ in range(100):
+    for _ in range(1200):
         if live.inspect(name)["State"]["Status"] == "exited":
             return
         time.sleep(0.1)

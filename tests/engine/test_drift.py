@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.conftest import StackFile
+from tests.fakes.ports import reserved_port
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveDaemon
 
@@ -316,20 +316,18 @@ def test_a_duplicate_under_another_name(live: LiveDaemon, serving: StackFile) ->
 
 
 def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveDaemon, stack: StackFile) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stack.write(publish=f"127.0.0.1:{port}")
-    live.run_foreign(f"{live.stack}-theirs", "-p", f"127.0.0.1:{port}:8000")
-    live.run_foreign(stack.serving)
-    findings = findings_of(live, stack, "--kind", "unmanaged")
-    assert {(f["code"], f["container"], f["expected"]) for f in findings if f["code"] != "foreign"} == {
-        ("port_taken", f"{live.stack}-theirs", stack.address),
-        ("name_taken", stack.serving, stack.address),
-    }
-    assert alone(live, stack) == ("pending", "new", "container")
-    text = live.cortexctl("drift", str(stack)).out
-    assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in text
+    with reserved_port() as port:
+        stack.write(publish=f"127.0.0.1:{port}")
+        live.run_foreign(f"{live.stack}-theirs", "-p", f"127.0.0.1:{port}:8000")
+        live.run_foreign(stack.serving)
+        findings = findings_of(live, stack, "--kind", "unmanaged")
+        assert {(f["code"], f["container"], f["expected"]) for f in findings if f["code"] != "foreign"} == {
+            ("port_taken", f"{live.stack}-theirs", stack.address),
+            ("name_taken", stack.serving, stack.address),
+        }
+        assert alone(live, stack) == ("pending", "new", "container")
+        text = live.cortexctl("drift", str(stack)).out
+        assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in text
 
 
 def test_a_server_that_hangs_and_one_that_is_dead(live: LiveDaemon, stack: StackFile) -> None:
@@ -387,7 +385,7 @@ def test_an_orphan_and_what_is_pending(live: LiveDaemon, serving: StackFile) -> 
 def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveDaemon, serving: StackFile) -> None:
     import threading
 
-    serving.write(more=serving.args(max_model_len=512), START_SECONDS="6")
+    serving.write(more=serving.hold + serving.args(max_model_len=512))
     done = threading.Thread(target=applied, args=(live, serving))
     done.start()
     reports = []
@@ -395,6 +393,8 @@ def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveDaemon, serving: 
         ran = live.cortexctl("drift", str(serving), "--format", "json", "--kind", "drift", "--kind", "unhealthy")
         reports.append(json.loads(ran.out))
         assert reports[-1]["findings"] == [], reports[-1]
+        if reports[-1]["hosts"][0]["busy"]:
+            serving.go.touch()
     done.join()
     assert any(report["hosts"][0]["busy"] for report in reports)
     quiet(live, serving)

@@ -27,7 +27,7 @@ def edit(stack: StackFile, old: str, new: str) -> None:
         ({"CRASH_AFTER_SECONDS": "3", "EXIT_CODE": "0"}, "it exited with code 0, as vLLM does if its engine died"),
         ({"CRASH_AFTER_SECONDS": "3", "HANG": "/v1/chat"}, "it exited with code 1"),
         (
-            {"ENGINE_DIES_AFTER_SECONDS": "2"},
+            {"ENGINE_DIES_AFTER_SECONDS": "6"},
             "it was ready, and then its vLLM engine died (/health answers 503)",
         ),
     ],
@@ -54,7 +54,7 @@ def test_a_server_that_exceeds_its_memory_limit_is_reported(live: LiveDaemon, st
 
 def test_apply_waits_for_a_slow_start_that_progresses(live: LiveDaemon, stack: StackFile) -> None:
     """Its log shows a shard every four seconds."""
-    stack.write(gate='stable_for = "1s"\nstartup_timeout = "7s"\n', START_SECONDS="12")
+    stack.write(gate='stable_for = "1s"\nstartup_timeout = "11s"\n', START_SECONDS="12")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
     assert "loading weights 50%" in applied.err
@@ -62,7 +62,7 @@ def test_apply_waits_for_a_slow_start_that_progresses(live: LiveDaemon, stack: S
 
 
 def test_bounds_that_are_met_and_one_that_is_not(live: LiveDaemon, stack: StackFile) -> None:
-    bounds = GATE + 'max_ttft = "2s"\nmin_tokens_per_second = 2\nrequests = 2\n'
+    bounds = GATE + 'max_ttft = "60s"\nmin_tokens_per_second = 2\nrequests = 2\n'
     stack.write(gate=bounds, TOKEN_SECONDS="0.02")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out

@@ -278,7 +278,7 @@ def wait_for(moving: Moving, text: str) -> str:
     """The stand-in takes half a second to answer."""
     import time
 
-    for _ in range(20):
+    for _ in range(240):
         block = moving.imported()
         if text in block:
             return block

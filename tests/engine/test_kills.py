@@ -17,14 +17,14 @@ def killed_in_the_gate(live: LiveDaemon, stack: StackFile, number: signal.Signal
     """Run apply until its candidate runs, and then send it a signal. Returns the exit code."""
     with in_the_gate(live, stack, generation) as apply:
         apply.send_signal(number)
-        apply.communicate(timeout=60)
+        apply.communicate(timeout=300)
     return apply.returncode
 
 
 def test_the_next_run_continues_a_killed_replacement(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
-    stack.write(START_SECONDS="4")
+    stack.write(START_SECONDS="8")
     killed_in_the_gate(live, stack, signal.SIGKILL, 2)
     assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
     assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +26,7 @@ from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.http import get
 from cortexctl.observed.health import Answer, HealthOutcome
 from tests.engine.conftest import StackFile
+from tests.fakes.ports import reserved_port
 from tests.live import REPO, LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
@@ -136,18 +136,17 @@ def test_the_causes_of_a_missing_answer_are_distinguished(live: LiveDaemon) -> N
 
 def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: LiveDaemon) -> None:
     """On the host's network, all containers share the loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    other, own = f"{live.stack}-other", f"{live.stack}-own"
-    live.run_foreign(own, "--network", "host", "--entrypoint", "sh", arguments=("-c", "sleep 600", "--port", port))
-    reach = ContainerReach(live.docker, live.inspect(own)["Id"])
-    live.run_foreign(other, "--network", "host", arguments=("tiny", "--port", port))
-    its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
-    until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
-    assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
-    with pytest.raises(NotListening, match="no process in its container listens on its port"):
-        reach.connect(30)
+    with reserved_port() as number:
+        port = str(number)
+        other, own = f"{live.stack}-other", f"{live.stack}-own"
+        live.run_foreign(own, "--network", "host", "--entrypoint", "sh", arguments=("-c", "sleep 600", "--port", port))
+        reach = ContainerReach(live.docker, live.inspect(own)["Id"])
+        live.run_foreign(other, "--network", "host", arguments=("tiny", "--port", port))
+        its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
+        until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
+        assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
+        with pytest.raises(NotListening, match="no process in its container listens on its port"):
+            reach.connect(30)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.engine.killing import in_the_gate
+from tests.engine.killing import in_the_gate, start_apply
 from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
@@ -15,15 +15,21 @@ pytestmark = pytest.mark.engine
 def test_the_second_of_two_applies_plans_again(live: LiveDaemon, stack: StackFile, *, same: bool) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
-    stack.write(START_SECONDS="4", TURN="2")
+    stack.write(TURN="2", more=stack.hold)
     with in_the_gate(live, stack, 2) as first:
         if not same:
             stack.write(TURN="3")
-        second = live.cortexctl("apply", str(stack), "--auto-approve", "--lock-timeout", "2m")
-        first.communicate(timeout=60)
+        second = start_apply(live, stack, "--lock-timeout", "5m")
+        with second:
+            assert second.stderr is not None
+            while "waiting for" not in (line := second.stderr.readline()):
+                assert line, "it ended without the lock"
+            stack.go.touch()
+            _, errors = second.communicate(timeout=300)
+        first.communicate(timeout=300)
     assert first.returncode == 0
-    assert second.code == 0, second.out + second.err
-    assert "planning again under the lock" in second.err
+    assert second.returncode == 0, errors
+    assert "planning again under the lock" in errors
     assert f"STANDIN_TURN={2 if same else 3}" in live.inspect(stack.serving)["Config"]["Env"]
     assert live.containers()[stack.serving] == "running"
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
