@@ -16,6 +16,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
 from cortexctl.hosts.http import get
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to, transport_to
 from tests.forks import ran
 
 REPO = Path(__file__).parent.parent
@@ -51,14 +52,14 @@ class LiveDaemon:
 
     def containers(self) -> dict[str, str]:
         """Name -> state of the stack's containers."""
-        seen = observe_host(Host("here", self.docker))
+        seen = observe_host(connection_to(Host("here", self.docker)))
         return {c.name: c.state for c in seen.containers if c.labels.get("cortexctl.stack") == self.stack}
 
     def everything(self) -> dict[str, list[str]]:
         """Containers, networks and volumes whose name contains the stack's name: ours, and those that play foreign ones."""
-        containers = json.loads(get(self.docker, "/containers/json?all=1").body)
-        networks = json.loads(get(self.docker, "/networks").body)
-        volumes = json.loads(get(self.docker, "/volumes").body)["Volumes"] or []
+        containers = json.loads(get(transport_to(self.docker), "/containers/json?all=1").body)
+        networks = json.loads(get(transport_to(self.docker), "/networks").body)
+        volumes = json.loads(get(transport_to(self.docker), "/volumes").body)["Volumes"] or []
         return {
             "containers": sorted(c["Names"][0] for c in containers if self.stack in c["Names"][0]),
             "networks": sorted(n["Name"] for n in networks if self.stack in n["Name"]),
@@ -66,7 +67,7 @@ class LiveDaemon:
         }
 
     def inspect(self, name: str) -> Any:
-        return json.loads(get(self.docker, f"/containers/{name}/json").body)
+        return json.loads(get(transport_to(self.docker), f"/containers/{name}/json").body)
 
     def docker_cli(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -97,7 +98,10 @@ class LiveDaemon:
     def until_serving(self, name: str) -> None:
         """Wait until the log of a container reports that its server is up."""
         for _ in range(2400):
-            if b"Application startup complete" in get(self.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body:
+            if (
+                b"Application startup complete"
+                in get(transport_to(self.docker), f"/containers/{name}/logs?stdout=1&stderr=1").body
+            ):
                 return
             time.sleep(0.05)
         raise AssertionError(f"{name} never served")
@@ -105,7 +109,7 @@ class LiveDaemon:
     def clean(self) -> None:
         """Remove everything that the test created, also containers that were adopted and renamed meanwhile."""
         marks = {("cortexctl.stack", self.stack), (TEST, self.stack)}
-        seen = observe_host(Host("here", self.docker)).containers
+        seen = observe_host(connection_to(Host("here", self.docker))).containers
         left = [c.id for c in seen if c.name in self.foreign or marks & set(c.labels.items())]
         if left:
             self.docker_cli("rm", "-f", "-v", *left)
@@ -122,7 +126,7 @@ def live_daemon(stack: str) -> Iterator[LiveDaemon]:
     """Yields the daemon. Without a daemon the test fails, and is not skipped: it is part of the run."""
     docker = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
-        get(docker, "/_ping")
+        get(transport_to(docker), "/_ping")
     except DaemonError as cause:
         raise AssertionError(
             f"no daemon for this test ({cause.message}); run it with: make test, or tests/lab/lab exec pytest …"

@@ -82,6 +82,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "tree_sitter_json": {"stack"},
     "docker": {"hosts"},
     "requests": {"hosts"},
+    "urllib3": {"hosts"},
     "httpx": {"health", "hooks"},
     "h11": {"health"},
     "click": {"cli"},

@@ -103,6 +103,7 @@ def usage(path: str, command: click.Command) -> Iterator[str]:
 TABLES: Sequence[tuple[str, str]] = (
     ("", "The top of the file"),
     ("HostTable", "`[hosts.NAME]`"),
+    ("TlsTable", "`[hosts.NAME.tls]`"),
     ("HostGpusTable", "`[hosts.NAME.gpus]`"),
     ("ModelTable", "`[models.NAME]`"),
     ("SourceTable", "`[models.NAME.source]`"),

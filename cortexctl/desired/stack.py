@@ -12,9 +12,19 @@ from cortexctl.instance.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files on this machine: the authority that signed the daemon's certificate, and our own."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A Docker daemon: how we reach it (`docker`, a URL) and at which address others reach its published ports. `gpus`:
-    how many it has, if the stack declares it; `gpu_memory`: bytes of one, as nvidia-smi shows it.
+    how many it has, if the stack declares it; `gpu_memory`: bytes of one, as nvidia-smi shows it. `tls`: paths from the
+    stack's folder.
     """
 
     name: str
@@ -24,6 +34,12 @@ class Host:
     gpu_name: str = ""
     gpu_memory: int | None = None
     gpu_capability: str | None = None
+    tls: TlsFiles | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its folders can be read on this machine."""
+        return self.docker.startswith("unix://")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ import docker
 import docker.errors
 import docker.types
 
-from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
 from cortexctl.hosts import http, lock, log, network, read, record_volumes
+from cortexctl.hosts.client import docker_client
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
 from cortexctl.hosts.own_labels import OwnLabels
 from cortexctl.hosts.translate_errors import reading, translated_errors
+from cortexctl.hosts.transport import Connection
 from cortexctl.instance import labels
 from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
@@ -49,8 +50,8 @@ CONFLICT = 409
 class DockerDaemon:
     """Implements `apply.protocols.Daemon` for one host and one owner (a stack in an environment)."""
 
-    def __init__(self, host: Host, owner: str) -> None:
-        self._host = host
+    def __init__(self, at: Connection, owner: str) -> None:
+        self._at = at
         self._owner = owner
         self._adopted: set[str] = set()
         self._created: dict[str, str] = {}
@@ -59,8 +60,8 @@ class DockerDaemon:
         """
         self._first_runs: set[str] = set()
         """Ids of containers that were started here for the first time."""
-        with self._translated_errors("connect"):
-            self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
+        with reading(at, "its version"):
+            self._api = docker_client(at.transport, REQUEST_TIMEOUT)
         self._own_labels = OwnLabels(self._api)
 
     def close(self) -> None:
@@ -89,9 +90,9 @@ class DockerDaemon:
             with self._translated_errors(f"pull {reference}"):
                 for line in self._api.pull(pinned, stream=True, decode=True):
                     if "error" in PULLED(line):
-                        raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
+                        raise ImageUnavailable(f"{self._at.name}: cannot pull {reference}: {line['error']}")
         except DaemonRefused as cause:
-            raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
+            raise ImageUnavailable(f"{self._at.name}: cannot pull {reference}: {cause.message}") from cause
 
     def ensure_network(self, name: str, owner: str) -> bool:
         with self._translated_errors(f"create the network {name}"):
@@ -167,10 +168,10 @@ class DockerDaemon:
             self._api.update_container(container, **limits)
 
     def in_place(self, container: str) -> InPlace:
-        with reading(self._host, f"the limits of {container}"):
-            limits = read.in_place(self._host, container, timeout=REQUEST_TIMEOUT)
+        with reading(self._at, f"the limits of {container}"):
+            limits = read.in_place(self._at, container, timeout=REQUEST_TIMEOUT)
         if limits is None:
-            raise DaemonRefused(f"{self._host.name}: cannot inspect {container}: it is gone", status=http.NOT_FOUND)
+            raise DaemonRefused(f"{self._at.name}: cannot inspect {container}: it is gone", status=http.NOT_FOUND)
         return limits
 
     def rename(self, container: str, name: str) -> None:
@@ -206,7 +207,7 @@ class DockerDaemon:
             oom_killed=bool(state.get("OOMKilled")),
             restarts=int(inspected.get("RestartCount") or 0),
             error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
-            endpoint=parse_endpoint(inspected, self._host.address),
+            endpoint=parse_endpoint(inspected, self._at.host.address),
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
@@ -216,19 +217,19 @@ class DockerDaemon:
         It takes at most `log.WITHIN` seconds, and returns at most `log.LONGEST_TAIL` characters. A line marks cuts.
         """
         wanted = self._log_of(container, tail, this_run=this_run)
-        with closing(log.pieces(self._host, wanted, within=log.WITHIN)) as pieces:
+        with closing(log.pieces(self._at, wanted, within=log.WITHIN)) as pieces:
             return log.last_lines(log.bounded(pieces), tail)
 
     def log_lines(self, container: str, tail: int) -> Iterator[str]:
         """As `logs`, but one by one and without a limit. The caller may take any time."""
         wanted = self._log_of(container, tail)
-        with closing(log.pieces(self._host, wanted, within=REQUEST_TIMEOUT, reader_counts=False)) as pieces:
+        with closing(log.pieces(self._at, wanted, within=REQUEST_TIMEOUT, reader_counts=False)) as pieces:
             yield from self._unbroken(log.lines(pieces), wanted)
 
     def follow(self, container: str, tail: int) -> Iterator[str]:
         """The last lines, and then every new piece of the log as it arrives, until the container ends."""
         wanted = replace(self._log_of(container, tail), follow=True)
-        with closing(log.pieces(self._host, wanted)) as pieces:
+        with closing(log.pieces(self._at, wanted)) as pieces:
             yield from self._unbroken(log.followed(pieces), wanted)
 
     def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
@@ -246,14 +247,14 @@ class DockerDaemon:
         try:
             yield from lines
         except log.Unfinished as cause:
-            raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is incomplete: {cause}") from cause
+            raise DaemonUnreachable(f"{self._at.name}: the log of {wanted.name} is incomplete: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
-        return ContainerReach(self._host.docker, self._created.get(container, container))
+        return ContainerReach(self._at.transport, self._created.get(container, container))
 
     def now(self) -> float:
-        return http.daemon_time(self._host.docker)
+        return http.daemon_time(self._at.transport)
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._translated_errors("take the lock"):
@@ -261,8 +262,8 @@ class DockerDaemon:
             return lock.from_labels(parse_volume_labels(volume))
 
     def read_lock(self, owner: str) -> LockInfo | None:
-        with reading(self._host, "the lock"):
-            return read.lock_holder(self._host, owner, timeout=REQUEST_TIMEOUT)
+        with reading(self._at, "the lock"):
+            return read.lock_holder(self._at, owner, timeout=REQUEST_TIMEOUT)
 
     def release_lock(self, owner: str) -> None:
         with self._translated_errors("release the lock"):
@@ -272,8 +273,8 @@ class DockerDaemon:
                 return
 
     def read_record(self, owner: str) -> HostRecord:
-        with reading(self._host, "the record"):
-            return read.record(self._host, owner, timeout=REQUEST_TIMEOUT)
+        with reading(self._at, "the record"):
+            return read.record(self._at, owner, timeout=REQUEST_TIMEOUT)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
         """There is no other writer: the lock is held."""
@@ -291,7 +292,7 @@ class DockerDaemon:
             inspected = TOUCHED(self._api.inspect_container(container))
         whose = labels.owner_of(parse_labels(inspected))
         if whose not in {"", self._owner}:
-            raise DaemonRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
+            raise DaemonRefused(f"{self._at.name}: {container} is a container of the stack {whose}")
         self._adopted.add(inspected["Id"])
 
     def connect(self, container: str, network: str) -> None:
@@ -317,10 +318,10 @@ class DockerDaemon:
         if inspected["Id"] in self._adopted or (is_ours and inspected["Id"] in self._created.values()):
             return inspected
         if not is_ours:
-            raise DaemonRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
+            raise DaemonRefused(f"{self._at.name}: {container} is not a container of the stack {self._owner}")
         if not self._own_labels.has(inspected):
             raise DaemonRefused(
-                f"{self._host.name}: {inspected['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
+                f"{self._at.name}: {inspected['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
                 "it got the stack's labels from its image, which was committed from one of ours",
                 next_step="rename it, or remove it yourself when it is no longer used",
             )
@@ -332,7 +333,7 @@ class DockerDaemon:
         return label_records(inspected["Config"]["Labels"].get(labels.SPEC, ""), spec)
 
     def _translated_errors(self, what: str, container: str = "") -> AbstractContextManager[None]:
-        return translated_errors(self._host, what, container)
+        return translated_errors(self._at, what, container)
 
 
 def _started(inspected: Mapping[str, Any]) -> float | None:

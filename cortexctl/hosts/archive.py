@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.http import NOT_FOUND, OK, OpenAnswer, message_in, opened
+from cortexctl.hosts.transport import Transport
 
 WHOLE_FILE = 30.0
 """Seconds for the part of a file that is read."""
@@ -19,32 +20,32 @@ MOST_LINKS = 4
 """Maximum number of symbolic links to follow; the hub's cache has one on the path to a file."""
 
 
-def read_file(docker: str, container: str, path: str, most: int) -> bytes | None:
+def read_file(transport: Transport, container: str, path: str, most: int) -> bytes | None:
     """The first `most` bytes of a file by its path in the container; None if there is no such file.
 
     Raises DaemonError, also if there is no such container.
     """
     for _ in range(MOST_LINKS + 1):
-        entry = _entry(docker, container, path, most)
+        entry = _entry(transport, container, path, most)
         if not isinstance(entry, str):
             return entry
         path = posixpath.normpath(posixpath.join(posixpath.dirname(path), entry))
     return None
 
 
-def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | None:
+def _entry(transport: Transport, container: str, path: str, most: int) -> bytes | str | None:
     """A file's bytes, or the target of a link; the daemon resolves links in parent folders, and no others."""
     request = f"/containers/{quote(container)}/archive?path={quote(path)}"
     try:
-        with opened(docker, "GET", request, whole=WHOLE_FILE) as answer:
+        with opened(transport, "GET", request, whole=WHOLE_FILE) as answer:
             if answer.status == OK:
                 return _first(answer, most)
             message, status = message_in(answer.read(LONGEST_REFUSAL)), answer.status
     except tarfile.TarError:
-        raise DaemonRefused(f"{docker}: its archive of {path} cannot be read") from None
+        raise DaemonRefused(f"{transport.url}: its archive of {path} cannot be read") from None
     if status == NOT_FOUND and "o such container" not in message:
         return None
-    raise DaemonRefused(f"{docker}: cannot read {path}: {message or f'status {status}'}", status=status)
+    raise DaemonRefused(f"{transport.url}: cannot read {path}: {message or f'status {status}'}", status=status)
 
 
 def _first(answer: OpenAnswer, most: int) -> bytes | str | None:

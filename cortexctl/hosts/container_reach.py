@@ -13,6 +13,7 @@ from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFaile
 from cortexctl.hosts import kernel
 from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
+from cortexctl.hosts.transport import Transport
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
 
@@ -27,8 +28,8 @@ class ContainerReach:
     gives it another process and another address.
     """
 
-    def __init__(self, docker: str, container: str) -> None:
-        self._docker = docker
+    def __init__(self, transport: Transport, container: str) -> None:
+        self._transport = transport
         self._container = container
         self._failed = 0
         """Consecutive connections to its own address that failed."""
@@ -58,17 +59,17 @@ class ContainerReach:
             return connection
         self._target = f"its port {at.port}, from inside the container"
         try:
-            return connect_inside(self._docker, at, max(end - time.monotonic(), 0.1))
+            return connect_inside(self._transport, at, max(end - time.monotonic(), 0.1))
         except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except TimeoutError:
             raise
         except OSError as cause:
-            raise PathFailed(f"the daemon at {self._docker} closed the connection into its container") from cause
+            raise PathFailed(f"the daemon at {self._transport.url} closed the connection into its container") from cause
 
     def _location(self, seconds: float) -> Location:
         try:
-            answer = get(self._docker, f"/containers/{self._container}/json", timeout=seconds)
+            answer = get(self._transport, f"/containers/{self._container}/json", timeout=seconds)
             return parse_location(read_json(answer.body))
         except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
@@ -78,7 +79,7 @@ class ContainerReach:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except (ValueError, TypeError, KeyError, AttributeError) as cause:
             raise PathFailed(
-                f"the answer of the daemon at {self._docker} about its container cannot be read"
+                f"the answer of the daemon at {self._transport.url} about its container cannot be read"
             ) from cause
 
 

@@ -6,12 +6,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
 from cortexctl.hosts import read
 from cortexctl.hosts.model_archive import model_files_on
-from cortexctl.hosts.read import Ours
+from cortexctl.hosts.read import Inspection, Ours
+from cortexctl.hosts.transport import Connection
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
@@ -30,10 +33,12 @@ class DockerDaemons:
     imported by the first `daemon` call, and by an image query, which may have to contact the registry.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], owner: str) -> None:
+    def __init__(self, hosts: Mapping[str, Host], owner: str, folder: Path = Path()) -> None:
         self._hosts = hosts
+        self._folder = folder
         self._owner = owner
         self._open: dict[str, DockerDaemon] = {}
+        self._connections: dict[str, Connection] = {}
         self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
 
@@ -45,64 +50,80 @@ class DockerDaemons:
             of_host = self._guards[host]
         with of_host:
             if host not in self._open:
-                self._open[host] = DockerDaemon(self._hosts[host], self._owner)
+                self._open[host] = DockerDaemon(self._at(host), self._owner)
             return self._open[host]
 
+    def _at(self, host: str) -> Connection:
+        with self._guard:
+            if host not in self._connections:
+                self._connections[host] = connection_to(self._hosts[host], self._folder)
+            return self._connections[host]
+
     def observe(self, host: str) -> ObservedHost:
-        return read.observe_host(self._hosts[host])
+        return read.observe_host(self._at(host))
 
     def image_labels(self, host: str, image: str) -> Mapping[str, str] | None:
-        return read.image_labels(self._hosts[host], image)
+        return read.image_labels(self._at(host), image)
 
     def inspect(self, host: str, container: ObservedContainer, spec: Spec) -> Inspected | None:
-        return read.inspect(self._hosts[host], container, spec, self._owner)
+        return read.inspect(self._at(host), container, spec, self._owner)
 
     def record(self, host: str, *, unfinished: bool = True) -> HostRecord:
-        return read.record(self._hosts[host], self._owner, unfinished=unfinished)
+        return read.record(self._at(host), self._owner, unfinished=unfinished)
 
     def image(self, host: str, reference: str) -> ImageFacts:
         return self.daemon(host).image(reference)
 
     def local_images(self, host: str) -> dict[str, ImageFacts]:
-        return read.local_images(self._hosts[host])
+        return read.local_images(self._at(host))
 
     def in_place(self, host: str, container: str) -> InPlace | None:
-        return read.in_place(self._hosts[host], container)
+        return read.in_place(self._at(host), container)
 
     def held_lock(self, host: str) -> HeldLock | None:
-        return read.held_lock(self._hosts[host], self._owner)
+        return read.held_lock(self._at(host), self._owner)
 
     def endpoint(self, host: str, container: str) -> str | None:
-        return read.endpoint(self._hosts[host], container)
+        return read.endpoint(self._at(host), container)
 
     def deep(self, host: str, ours: Ours) -> InspectedHost:
-        return read.deep(self._hosts[host], ours, self._owner)
+        return read.deep(self._at(host), ours, self._owner)
 
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
         """The known facts about models' files on a host, by the sources' keys."""
-        return model_files_on(self._hosts[seen.name], seen, sources)
+        return model_files_on(self._at(seen.name), seen, sources)
 
     def reach(self, host: str, container: str) -> ContainerReach:
         """The route to the server in a container, by its id."""
         from cortexctl.hosts.container_reach import ContainerReach
 
-        return ContainerReach(self._hosts[host].docker, container)
+        return ContainerReach(self._at(host).transport, container)
 
     def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """The verdicts of the parser in an image on the host, on command lines of `serve` or `api_server`."""
         from cortexctl.hosts.image_parser import probe_parser
 
-        return probe_parser(self._hosts[host], self._owner, image, program, lines)
+        return probe_parser(self._at(host), self._owner, image, program, lines)
+
+    def inspect_all(self, host: str, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
+        return read.inspect_all(self._at(host), containers)
+
+    def left_by_killed_runs(self, hosts: Sequence[str]) -> list[str]:
+        return read.left_by_killed_runs([self._at(host) for host in hosts], self._owner)
 
     def close(self) -> None:
         for daemon in self._open.values():
             daemon.close()
+        for connection in self._connections.values():
+            connection.transport.close()
 
 
 @contextmanager
-def open_hosts(hosts: Iterable[Host], owner: str) -> Iterator[DockerDaemons]:
-    """The daemons of hosts; every connection is closed at the end, also if a command refuses."""
-    daemons = DockerDaemons({h.name: h for h in hosts}, owner)
+def open_hosts(hosts: Iterable[Host], owner: str, folder: Path = Path()) -> Iterator[DockerDaemons]:
+    """The daemons of hosts; every connection is closed at the end, also if a command refuses. `folder`: the stack's,
+    where the paths of TLS files start.
+    """
+    daemons = DockerDaemons({h.name: h for h in hosts}, owner, folder)
     try:
         yield daemons
     finally:

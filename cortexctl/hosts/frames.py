@@ -11,39 +11,39 @@ from typing import Any
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.http import message_in
-from cortexctl.hosts.transport import connected
+from cortexctl.hosts.transport import Transport
 
 FRAME = struct.Struct(">BxxxL")
 """The stream's number (1: output, 2: errors), three unused bytes, the length."""
 _LONGEST_HEAD = 64 * 1024
 
 
-def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: float) -> socket.socket:
+def attached(transport: Transport, path: str, body: Mapping[str, Any] | None, seconds: float) -> socket.socket:
     """POST `path` and keep the connection, which carries frames from then on. Without docker-py, which leaves such a
     connection open and waits on it forever. Raises DaemonUnreachable, DaemonRefused.
     """
     content = json.dumps(body).encode() if body is not None else b""
     head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    connection = connected(docker, seconds)
+    connection = transport.connect(seconds)
     try:
         connection.sendall(head.encode() + content)
         answer = _head(connection, time.monotonic() + seconds)
-        refusal = _refusal(docker, answer, connection)
+        refusal = _refusal(transport.url, answer, connection)
     except OSError as cause:
         connection.close()
-        raise DaemonUnreachable(f"the daemon at {docker} stopped answering") from cause
+        raise DaemonUnreachable(f"the daemon at {transport.url} stopped answering") from cause
     if refusal:
         connection.close()
         raise refusal
     return connection
 
 
-def _refusal(docker: str, head: bytes, connection: socket.socket) -> DaemonRefused | None:
+def _refusal(url: str, head: bytes, connection: socket.socket) -> DaemonRefused | None:
     if _status(head) in {101, 200}:
         return None
     message = message_in(connection.recv(65536)) or head.decode(errors="replace").splitlines()[0][:200]
-    return DaemonRefused(f"{docker}: {message}", status=_status(head))
+    return DaemonRefused(f"{url}: {message}", status=_status(head))
 
 
 def _head(connection: socket.socket, end: float) -> bytes:

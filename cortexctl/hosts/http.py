@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.decoding.readers import NotAsExpected, Reader
-from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonTooOld, DaemonUnreachable
-from cortexctl.hosts.transport import connected, unreachable
+from cortexctl.hosts.transport import Connection, Transport
 from cortexctl.observed.daemon_json import read_answer
 
 if TYPE_CHECKING:
@@ -38,18 +37,18 @@ OK = 200
 NOT_FOUND = 404
 
 
-def get_json(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
+def get_json(at: Connection, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
     """The answer of a host's daemon to a GET. Raises DaemonError, also if the answer does not have the `shape`."""
     try:
-        return shape(read_answer(get(host.docker, path, timeout=timeout).body))
+        return shape(read_answer(get(at.transport, path, timeout=timeout).body))
     except NotAsExpected as cause:
-        raise DaemonRefused(f"{host.docker}: its answer to {path} cannot be read: {cause}") from None
+        raise DaemonRefused(f"{at.url}: its answer to {path} cannot be read: {cause}") from None
 
 
-def get_json_or_none(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
+def get_json_or_none(at: Connection, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
     """The same; None if the object does not exist."""
     try:
-        return get_json(host, path, shape, timeout=timeout)
+        return get_json(at, path, shape, timeout=timeout)
     except DaemonRefused as cause:
         if cause.status == NOT_FOUND:
             return None
@@ -67,25 +66,25 @@ class Answer:
     """The daemon's own time, in HTTP's format."""
 
 
-def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
+def get(transport: Transport, path: str, *, timeout: float = TIMEOUT) -> Answer:
     """GET from the daemon. No version in the path, so that every daemon answers with its own; the headers name it.
 
     Raises DaemonUnreachable, DaemonForbidden, DaemonTooOld, DaemonRefused.
     """
-    response = exchange(docker, "GET", path, timeout=timeout)
+    response = exchange(transport, "GET", path, timeout=timeout)
     api = response.headers.get("api-version", "")
-    _check_api(docker, api, response.headers.get("server", "a daemon without a name"))
+    _check_api(transport.url, api, response.headers.get("server", "a daemon without a name"))
     if response.status != OK:
         message = message_in(response.body) or f"status {response.status}"
-        raise DaemonRefused(f"{docker}: {message}", status=response.status)
+        raise DaemonRefused(f"{transport.url}: {message}", status=response.status)
     return Answer(response.body, response.headers.get("server", ""), api, response.headers.get("date", ""))
 
 
-def daemon_time(docker: str) -> float:
+def daemon_time(transport: Transport) -> float:
     """Seconds since the epoch by the daemon's own clock, which two machines can agree on. Raises DaemonError."""
     from email.utils import parsedate_to_datetime
 
-    date = get(docker, "/_ping").date
+    date = get(transport, "/_ping").date
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
@@ -101,13 +100,15 @@ class Response:
     body: bytes
 
 
-def exchange(docker: str, method: str, path: str, *, body: bytes | None = None, timeout: float = TIMEOUT) -> Response:
+def exchange(
+    transport: Transport, method: str, path: str, *, body: bytes | None = None, timeout: float = TIMEOUT
+) -> Response:
     """One request and its whole answer, which may take WHOLE_ANSWER seconds (or `timeout`, if longer) and
     LARGEST_ANSWER bytes. `timeout`: seconds in which the daemon may send nothing. `body`: JSON.
 
     Raises DaemonUnreachable and DaemonForbidden.
     """
-    with opened(docker, method, path, body=body, silence=timeout, whole=max(timeout, WHOLE_ANSWER)) as answer:
+    with opened(transport, method, path, body=body, silence=timeout, whole=max(timeout, WHOLE_ANSWER)) as answer:
         content = answer.read(LARGEST_ANSWER + 1)
         if len(content) > LARGEST_ANSWER:
             raise TimeoutError
@@ -144,7 +145,7 @@ class OpenAnswer(io.RawIOBase):
 
 @contextmanager
 def opened(
-    docker: str,
+    transport: Transport,
     method: str,
     path: str,
     *,
@@ -157,9 +158,9 @@ def opened(
 
     Raises DaemonUnreachable and DaemonForbidden, also for OSErrors of the block.
     """
-    from http.client import HTTPConnection, HTTPException
+    from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 
-    stream = BoundedStream(connected(docker, min(silence, whole)), silence, time.monotonic() + whole)
+    stream = BoundedStream(transport.connect(min(silence, whole)), silence, time.monotonic() + whole)
     connection = HTTPConnection("docker")
     connection.sock = stream  # the part of a socket that http.client uses
     try:
@@ -171,10 +172,12 @@ def opened(
         connection.endheaders(body)
         with connection.getresponse() as response:
             yield OpenAnswer(response, stream)
+    except RemoteDisconnected as cause:
+        raise transport.fault(ConnectionResetError("it closes the connection without an answer")) from cause
     except (HTTPException, UnicodeError) as cause:
-        raise _not_a_daemon(docker) from cause
+        raise _not_a_daemon(transport.url) from cause
     except OSError as cause:
-        raise unreachable(docker, cause) from cause
+        raise transport.fault(cause) from cause
     finally:
         stream.hang_up()
 
@@ -237,18 +240,18 @@ def _as_os_errors() -> Iterator[None]:
         raise ConnectionError("the daemon's answer is not HTTP") from cause
 
 
-def _not_a_daemon(docker: str) -> DaemonError:
-    return DaemonUnreachable(f"the server at {docker} is not a Docker daemon")
+def _not_a_daemon(url: str) -> DaemonError:
+    return DaemonUnreachable(f"the server at {url} is not a Docker daemon")
 
 
-def _check_api(docker: str, api: str, daemon: str) -> None:
+def _check_api(url: str, api: str, daemon: str) -> None:
     try:
         version = tuple(int(part) for part in api.split("."))
     except ValueError:
-        raise _not_a_daemon(docker) from None
+        raise _not_a_daemon(url) from None
     if version < OLDEST_API:
         raise DaemonTooOld(
-            f"{daemon} at {docker} supports API {api} at most; cortexctl needs 1.41",
+            f"{daemon} at {url} supports API {api} at most; cortexctl needs 1.41",
             next_step="upgrade it to Docker Engine 20.10 or later",
         )
 

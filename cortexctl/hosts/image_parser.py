@@ -14,9 +14,10 @@ import docker
 import docker.errors
 import docker.types
 
-from cortexctl.desired.stack import Host
+from cortexctl.hosts.client import docker_client
 from cortexctl.hosts.frames import Frames, attached
-from cortexctl.hosts.translate_errors import translated_errors
+from cortexctl.hosts.translate_errors import reading, translated_errors
+from cortexctl.hosts.transport import Connection
 from cortexctl.instance import labels
 from cortexctl.observed.parser_verdict import CommandLine, Probed, parse_probed
 
@@ -39,17 +40,17 @@ ENVIRONMENT = {
 }
 
 
-def probe_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+def probe_parser(at: Connection, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
     """All lines at once: the parser takes seconds to build and no time to use. `image` is an id.
 
     Raises DaemonError. A probe that could not be carried out is not an error: its problem is in the result.
     """
-    with translated_errors(host, "connect"):
-        api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
-    with closing(api), translated_errors(host, "run a probe"):
+    with reading(at, "its version"):
+        api = docker_client(at.transport, REQUEST_TIMEOUT)
+    with closing(api), translated_errors(at, "run a probe"):
         _remove_left(api, owner)
         with _container(api, owner, image, program, lines) as container:
-            return _answer(api, host, container, len(lines))
+            return _answer(api, at, container, len(lines))
 
 
 @contextmanager
@@ -85,12 +86,12 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
         _remove(api, name)
 
 
-def _answer(api: Any, host: Host, container: str, expected: int) -> Probed:
+def _answer(api: Any, at: Connection, container: str, expected: int) -> Probed:
     until = time.monotonic() + TIME_LIMIT + GRACE
     received = bytearray()
     # From before its start: afterwards its log is gone.
     stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
-    with attached(host.docker, stream, None, REQUEST_TIMEOUT) as connection:
+    with attached(at.transport, stream, None, REQUEST_TIMEOUT) as connection:
         connection.settimeout(TIME_LIMIT + GRACE)
         api.start(container)
         try:

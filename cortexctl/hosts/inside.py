@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cortexctl.errors import DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts.frames import Frames, attached
 from cortexctl.hosts.http import exchange, message_in
+from cortexctl.hosts.transport import Transport
 from cortexctl.observed.location import Location
 
 RELAY = """
@@ -63,7 +64,7 @@ _CREATED = 201
 _NOT_RUNNING = {404, 409}
 
 
-def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
+def connect_inside(transport: Transport, at: Location, seconds: float) -> Inside:
     """A connection to the port, on the container's loopback or one of its own addresses.
 
     Raises NotListening, PathFailed if no program can run there, TimeoutError, DaemonUnreachable.
@@ -72,10 +73,10 @@ def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     network = "shared" if at.shares_network else "own"
     addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
     argv = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
-    program = _program(docker, at.id, argv, seconds)
+    program = _program(transport, at.id, argv, seconds)
     start = {"Detach": False, "Tty": False}
     try:
-        connection = Inside(attached(docker, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
+        connection = Inside(attached(transport, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
     except DaemonRefused as cause:
         raise _no_program(cause) from cause
     try:
@@ -127,19 +128,21 @@ class Inside:
         self._connection.close()
 
 
-def _program(docker: str, container: str, argv: Sequence[str], seconds: float) -> str:
+def _program(transport: Transport, container: str, argv: Sequence[str], seconds: float) -> str:
     """The id of a program that is ready to start. Raises NotListening if the container does not run."""
     body = json.dumps(
         {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(argv)}
     ).encode()
-    answer = exchange(docker, "POST", f"/containers/{container}/exec", body=body, timeout=seconds)
+    answer = exchange(transport, "POST", f"/containers/{container}/exec", body=body, timeout=seconds)
     if answer.status in _NOT_RUNNING:
         raise NotListening("its container does not run")
     try:
         if answer.status == _CREATED:
             return str(json.loads(answer.body)["Id"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise PathFailed(f"the daemon at {docker} does not return the id of the program that it started") from None
+        raise PathFailed(
+            f"the daemon at {transport.url} does not return the id of the program that it started"
+        ) from None
     raise _no_program(DaemonRefused(message_in(answer.body) or f"status {answer.status}"))
 
 

@@ -13,10 +13,10 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.frames import Frames
 from cortexctl.hosts.http import OK, OpenAnswer, message_in, opened
+from cortexctl.hosts.transport import Connection
 from cortexctl.text.shorten import shortened
 
 WITHIN = 10.0
@@ -60,7 +60,7 @@ class Unfinished(Exception):
 
 
 def pieces(
-    host: Host, wanted: Wanted, *, within: float = WITHIN, reader_counts: bool = True
+    at: Connection, wanted: Wanted, *, within: float = WITHIN, reader_counts: bool = True
 ) -> Generator[bytes, None, None]:
     """The log as it arrives, in pieces of at most 64 KiB. A log that is followed has a deadline for the head only.
 
@@ -68,13 +68,13 @@ def pieces(
     Raises DaemonRefused and DaemonUnreachable before the first piece, Unfinished after it.
     """
     try:
-        with opened(host.docker, "GET", wanted.path, whole=within) as answer:
+        with opened(at.transport, "GET", wanted.path, whole=within) as answer:
             if answer.status != OK:
-                raise _refused(host, wanted, answer)
+                raise _refused(at, wanted, answer)
             answer.stream.end = math.inf if wanted.follow else answer.stream.end
             yield from _payload(answer, wanted, within, reader_counts=reader_counts)
     except DaemonUnreachable as cause:
-        raise _silent(host, wanted) from cause
+        raise _silent(at, wanted) from cause
 
 
 def _payload(answer: OpenAnswer, wanted: Wanted, within: float, *, reader_counts: bool) -> Iterator[bytes]:
@@ -185,13 +185,13 @@ class Payload:
             yield piece
 
 
-def _refused(host: Host, wanted: Wanted, answer: OpenAnswer) -> DaemonRefused:
+def _refused(at: Connection, wanted: Wanted, answer: OpenAnswer) -> DaemonRefused:
     text = shortened(message_in(answer.read(PIECE)) or f"status {answer.status}")
-    return DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {text}", status=answer.status)
+    return DaemonRefused(f"{at.name}: cannot read the log of {wanted.name}: {text}", status=answer.status)
 
 
-def _silent(host: Host, wanted: Wanted) -> DaemonUnreachable:
+def _silent(at: Connection, wanted: Wanted) -> DaemonUnreachable:
     return DaemonUnreachable(
-        f"{host.name}: the daemon at {host.docker} does not return the log of {wanted.name}",
+        f"{at.name}: the daemon at {at.url} does not return the log of {wanted.name}",
         next_step=f"check whether `docker logs {wanted.name}` shows it on that host",
     )

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
+from cortexctl.hosts.transport import Connection
 from cortexctl.model_files.files import ModelFiles, ModelSource, read_model
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.model_mounts import mount_paths
 
 
-def model_files_on(host: Host, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
+def model_files_on(
+    at: Connection, seen: ObservedHost, sources: Iterable[ModelSource]
+) -> dict[tuple[str, str], ModelFiles]:
     """By the sources' keys. A source that cannot be read has the reason."""
-    return {source.key: _files(host, seen, source) for source in sources}
+    return {source.key: _files(at, seen, source) for source in sources}
 
 
-def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+def _files(at: Connection, seen: ObservedHost, source: ModelSource) -> ModelFiles:
     if not source.root:
-        return ModelFiles(problem=f"{host.name} has no folder for downloads from the hub (hf_cache)")
-    problem = f"no container on {host.name} mounts its folder yet"
+        return ModelFiles(problem=f"{at.name} has no folder for downloads from the hub (hf_cache)")
+    problem = f"no container on {at.name} mounts its folder yet"
     for container, folder in mount_paths(source, seen):
 
         def read(path: str, most: int, container: str = container) -> bytes | None:
-            return read_file(host.docker, container, path, most)
+            return read_file(at.transport, container, path, most)
 
         try:
             return read_model(source, read, folder)

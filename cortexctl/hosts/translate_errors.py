@@ -9,8 +9,8 @@ import docker.errors
 import requests.exceptions
 
 from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
+from cortexctl.hosts.transport import Connection
 from cortexctl.text.shorten import shortened
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -18,7 +18,7 @@ UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError
 
 
 @contextmanager
-def translated_errors(host: Host, what: str, container: str = "") -> Iterator[None]:
+def translated_errors(at: Connection, what: str, container: str = "") -> Iterator[None]:
     """Raises DaemonRefused with the daemon's own message, or DaemonUnreachable, for requests inside the block."""
     name = container[:12] if len(container) == 64 else container
     subject = f"{what} {name}".rstrip()
@@ -26,29 +26,27 @@ def translated_errors(host: Host, what: str, container: str = "") -> Iterator[No
         yield
     except docker.errors.APIError as cause:
         message = shortened(str(cause.explanation or cause))
-        raise DaemonRefused(f"{host.name}: cannot {subject}: {message}", status=cause.status_code or 0) from cause
+        raise DaemonRefused(f"{at.name}: cannot {subject}: {message}", status=cause.status_code or 0) from cause
     except NotAsExpected as cause:
-        raise DaemonRefused(f"{host.name}: cannot {subject}: the daemon's answer cannot be read: {cause}") from cause
+        raise DaemonRefused(f"{at.name}: cannot {subject}: the daemon's answer cannot be read: {cause}") from cause
     except UNREADABLE as cause:
         raise DaemonRefused(
-            f"{host.name}: cannot {subject}: the daemon's answer cannot be read ({type(cause).__name__})"
+            f"{at.name}: cannot {subject}: the daemon's answer cannot be read ({type(cause).__name__})"
         ) from cause
     except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
         raise DaemonUnreachable(
-            f"{host.name}: the daemon at {host.docker} stopped answering (cannot {subject})",
+            f"{at.name}: the daemon at {at.url} stopped answering (cannot {subject})",
             next_step="check that it runs, then plan again: every step can be repeated",
         ) from cause
 
 
 @contextmanager
-def reading(host: Host, what: str) -> Iterator[None]:
+def reading(at: Connection, what: str) -> Iterator[None]:
     """Raises the errors of our own reader, with the host's name and the fact that was read."""
     try:
         yield
     except DaemonRefused as cause:
-        message = f"{host.name}: cannot read {what}: {cause.message}"
+        message = f"{at.name}: cannot read {what}: {cause.message}"
         raise DaemonRefused(message, status=cause.status, next_step=cause.next_step) from cause
     except DaemonError as cause:
-        raise DaemonUnreachable(
-            f"{host.name}: cannot read {what}: {cause.message}", next_step=cause.next_step
-        ) from cause
+        raise DaemonUnreachable(f"{at.name}: cannot read {what}: {cause.message}", next_step=cause.next_step) from cause

@@ -1,71 +1,71 @@
-"""The address of a host's daemon, from the URL in the stack, and a connection to it."""
+"""The way to a host's daemon: one object per host and run, opened by the first request and closed by the run.
+
+It yields connected streams, to our own reader and to docker-py alike. `hosts.transports` has one module per kind.
+"""
 
 from __future__ import annotations
 
 import socket
-import struct
+from dataclasses import dataclass
+from typing import Protocol
 
+from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
-DEFAULT_DOCKER = "unix:///var/run/docker.sock"
+
+class Transport(Protocol):
+    """`url` is the daemon's URL in the stack; messages quote it."""
+
+    @property
+    def url(self) -> str: ...
+
+    def connect(self, seconds: float) -> socket.socket:
+        """A connection to the daemon; `seconds` bound each later call on it, too. Raises DaemonUnreachable or
+        DaemonForbidden.
+        """
+        ...
+
+    def fault(self, cause: OSError) -> DaemonError:
+        """The error for a connection that cannot be made or that broke, with the next step."""
+        ...
+
+    def close(self) -> None: ...
 
 
-def socket_path(docker: str) -> str:
-    """The Unix socket's path. Raises DaemonUnreachable if this release does not support the URL."""
-    scheme, separator, path = docker.partition("://")
-    if separator and scheme == "unix" and path:
-        return path
-    raise DaemonUnreachable(
-        f"{docker} cannot be reached: this release of cortexctl supports only unix:// sockets",
-        next_step='set hosts.NAME.docker = "unix:///var/run/docker.sock", or DOCKER_HOST to such a URL',
-    )
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A host of the stack, and the way to its daemon in this run."""
+
+    host: Host
+    transport: Transport
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    @property
+    def url(self) -> str:
+        return self.transport.url
 
 
-def connected(docker: str, seconds: float) -> socket.socket:
-    """A connection to the daemon; `seconds` bound each later call on it, too. Raises DaemonUnreachable or
-    DaemonForbidden.
-    """
-    path = socket_path(docker)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # With Python's time-out, a connection to a daemon with a full queue fails at once. With the kernel's, it waits.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
-        connection.connect(path)
-        connection.settimeout(seconds)
-    except BlockingIOError as cause:
-        connection.close()
-        raise unreachable(docker, TimeoutError()) from cause
-    except OSError as cause:
-        connection.close()
-        raise unreachable(docker, cause) from cause
-    return connection
-
-
-def _timeval(seconds: float) -> bytes:
-    """At least a microsecond: 0 would be no limit."""
-    whole, part = divmod(max(round(seconds * 1e6), 1), 1_000_000)
-    return struct.pack("@ll", whole, part)
-
-
-def unreachable(docker: str, cause: OSError) -> DaemonError:
-    """The error for a connection that cannot be made or that broke, with the next step."""
-    start = "start the daemon (systemctl start docker), or correct `docker` of the host in the stack"
+def unreachable(url: str, cause: OSError, start: str) -> DaemonError:
+    """The error for a socket that cannot be opened or that broke. `start`: the next step if no daemon listens."""
     match cause:
         case PermissionError():
             return DaemonForbidden(
-                f"permission denied on {docker}",
+                f"permission denied on {url}",
                 next_step="run as a user of the group that owns the socket: sudo usermod -aG docker $USER, "
                 "then log in again",
             )
         case FileNotFoundError() | NotADirectoryError():
-            return DaemonUnreachable(f"no Docker daemon at {docker}: the socket does not exist", next_step=start)
+            return DaemonUnreachable(f"no Docker daemon at {url}: the socket does not exist", next_step=start)
         case ConnectionRefusedError():
             return DaemonUnreachable(
-                f"no Docker daemon at {docker}: the socket exists, but no process listens on it", next_step=start
+                f"no Docker daemon at {url}: the socket exists, but no process listens on it", next_step=start
             )
         case TimeoutError():
             return DaemonUnreachable(
-                f"the daemon at {docker} does not answer", next_step="is its disk full, or its daemon hung?"
+                f"the daemon at {url} does not answer", next_step="is its disk full, or its daemon hung?"
             )
         case _:
-            return DaemonUnreachable(f"no Docker daemon at {docker}: {cause.strerror or cause}", next_step=start)
+            return DaemonUnreachable(f"no Docker daemon at {url}: {cause.strerror or cause}", next_step=start)

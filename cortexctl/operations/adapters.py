@@ -15,6 +15,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.hosts import fleet
 from cortexctl.hosts.lock import born, this_machine
 from cortexctl.observe.host_readers import HostModels, ModelReaders
+from cortexctl.observe.model_reading import NOWHERE
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
@@ -65,25 +66,26 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableI
 
 def open_hosts(desired: Desired) -> AbstractContextManager[OpenHosts]:
     """The stack's hosts. All connections are closed at the end, also when a command refuses."""
-    return fleet.open_hosts(desired.hosts, desired.owner)
+    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent)
 
 
 def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:
     """The same for the hosts of a saved plan."""
-    return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner)
+    return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner, Path(plan.stack_path).parent)
 
 
 def model_readers(
-    *, host: HostModels | None = None, allow_hub: bool = False, within: Checkout | None = None
+    desired: Desired, *, host: HostModels | None = None, allow_hub: bool = False, within: Checkout | None = None
 ) -> ModelReaders:
     """The readers of models' files: in a folder of this machine (only if it is `within`, for a review), on their host,
     and on the hub with `allow_hub`. Their code is loaded when there is something to read.
     """
+    elsewhere = {h.name for h in desired.hosts if not h.is_here}
 
     def here(source: ModelSource) -> ModelFiles:
         from cortexctl.stack.model_folder import files_here
 
-        return files_here(source, within)
+        return NOWHERE if source.host in elsewhere else files_here(source, within)
 
     def from_hub(source: ModelSource) -> ModelFiles:
         from cortexctl.health.hub import files_from_hub

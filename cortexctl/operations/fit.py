@@ -203,11 +203,11 @@ def _read_models(
     """The placed stack, and the files of its models: from here, or from their hosts, or the hub."""
     if not inputs.hosts:
         desired, _ = placed(wanted)
-        return desired, read_models(_sources(desired, configured), model_readers(allow_hub=inputs.allow_hub))
+        return desired, read_models(_sources(desired, configured), model_readers(desired, allow_hub=inputs.allow_hub))
     with open_hosts(wanted) as hosts:
         observed = observe_identity(wanted, hosts)
         desired, _ = placed(wanted, observed)
-        readers = model_readers(host=hosts, allow_hub=inputs.allow_hub)
+        readers = model_readers(desired, host=hosts, allow_hub=inputs.allow_hub)
         return desired, read_models(_sources(desired, configured), readers, observed.by_name())
 
 

@@ -12,7 +12,7 @@ from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
-from cortexctl.hosts.read import Inspection, inspect_all, observe_host
+from cortexctl.hosts.read import Inspection
 from cortexctl.instance import labels
 from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import Spec
@@ -231,10 +231,11 @@ def open_import(host: str, stack: str, choice: StackChoice, model_text: ModelTex
     here = [i for i in probed.instances if i.host == host]
     bare = next(i.spec for i in here if i.model == _PROBE)
     desired = replace(probed, hosts=(at,), instances=tuple(i for i in here if i.model != _PROBE))
-    seen = observe_host(at)
-    if not seen.is_reachable:
-        raise DaemonUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
-    others = [c for c in seen.containers if not labels.owner_of(c.labels)]
+    with open_hosts(desired) as hosts:
+        seen = hosts.observe(host)
+        if not seen.is_reachable:
+            raise DaemonUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
+        inspections = hosts.inspect_all(host, [c for c in seen.containers if not labels.owner_of(c.labels)])
     return Import(
         stack,
         choice.knowing(probed.secret_variables),
@@ -245,7 +246,7 @@ def open_import(host: str, stack: str, choice: StackChoice, model_text: ModelTex
         desired,
         bare,
         seen,
-        inspect_all(at, others),
+        inspections,
     )
 
 

@@ -11,4 +11,4 @@ from cortexctl.operations.adapters import model_readers, open_hosts
 def take_snapshot(desired: Desired) -> Observed:
     """Everything that a later plan of the stack may need. A host that cannot be read says why."""
     with open_hosts(desired) as hosts:
-        return observe_for_snapshot(desired, hosts, model_readers(host=hosts))
+        return observe_for_snapshot(desired, hosts, model_readers(desired, host=hosts))

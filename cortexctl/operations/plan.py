@@ -84,7 +84,7 @@ def plan_live(
     """Observe the hosts, and plan. `allow_hub`: ask the hub, too, for models that no host has. `within`: read models'
     files of this machine only there.
     """
-    models = model_readers(host=hosts, allow_hub=allow_hub, within=within)
+    models = model_readers(desired, host=hosts, allow_hub=allow_hub, within=within)
     observed = _without_secrets(observe_for_plan(desired, hosts, request, models))
     decided = plan(desired, observed, request)
     return replace(decided, diagnostics=tuple(map(_diagnostic_without_secrets, decided.diagnostics)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import CortexctlError, SecretUnresolved
-from cortexctl.hosts.transport import DEFAULT_DOCKER
+from cortexctl.hosts.transports import docker_context
 from cortexctl.operations.adapters import secret_reader, stack_inputs
 from cortexctl.operations.stack_choice import StackChoice
 
@@ -123,4 +123,4 @@ def read_other_stack(
 
 def default_docker() -> str:
     """The daemon of a host that declares none."""
-    return os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
+    return docker_context.default_docker(os.environ)

@@ -46,7 +46,10 @@ def _observed_as_in(known: Observed, name: str, desired: Desired, request: Reque
     """What `known` answers to the plan's questions. Models' files may lie on this machine, too, or on the hub with
     `allow_hub`: no host is asked.
     """
-    readers, models = FromObservation(known, name), model_readers(allow_hub=allow_hub, within=checkout_of(desired.path))
+    readers, models = (
+        FromObservation(known, name),
+        model_readers(desired, allow_hub=allow_hub, within=checkout_of(desired.path)),
+    )
     return observe_for_plan(desired, readers, request, replace(models, here=readers.files_or(models.here)))
 
 

@@ -7,15 +7,13 @@ from contextlib import suppress
 from cortexctl.apply.locking import Locks
 from cortexctl.errors import DaemonError, LockHeld
 from cortexctl.hosts.lock import is_dead
-from cortexctl.hosts.read import left_by_killed_runs
 from cortexctl.operations.adapters import OpenHosts, SystemClock, lock_identity
 from cortexctl.plan.model import Plan
 
 
 def tidy(plan: Plan, hosts: OpenHosts, run: str) -> None:
     """On the plan's hosts, under the lock: takes over a lock whose holder is provably gone, as an apply does."""
-    reachable = [planned.host for planned in plan.hosts if not planned.problem]
-    left = left_by_killed_runs(reachable, plan.owner)
+    left = hosts.left_by_killed_runs([planned.host.name for planned in plan.hosts if not planned.problem])
     if not left:
         return
     locks = Locks(plan, hosts, lock_identity(run), SystemClock(), is_dead)

@@ -48,5 +48,7 @@ def _memory(desired: Desired, *, allow_hub: bool) -> Room:
 
     if not any(i.spec.container.gpus for i in desired.instances):
         return Room()
-    files = read_models(every_model(desired), model_readers(allow_hub=allow_hub, within=checkout_of(desired.path)))
+    files = read_models(
+        every_model(desired), model_readers(desired, allow_hub=allow_hub, within=checkout_of(desired.path))
+    )
     return room_in_stack(desired, files)

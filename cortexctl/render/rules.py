@@ -43,6 +43,7 @@ CX227 A bound for another task
 CX228 A hook that cannot be run
 CX229 One name, two instances
 CX230 An exception that names nothing
+CX231 A host setting that its transport cannot use
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
+from cortexctl.desired.stack import Desired, GatePolicy, Instance, Policy, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
@@ -21,6 +21,7 @@ from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
+from cortexctl.stack.hosts import check_hosts, host_of, is_here
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
@@ -60,7 +61,7 @@ def resolve(
     work = _Resolution(stack, document, around)
     hooks, wrong_hooks = hooks_of(stack, document)
     instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
-    hosts = tuple(_host(name, table, around.default_docker) for name, table in sorted(stack.hosts.items()))
+    hosts = tuple(host_of(name, table, around.default_docker) for name, table in sorted(stack.hosts.items()))
     desired = Desired(
         stack.stack,
         document.path,
@@ -79,21 +80,9 @@ def resolve(
     work.diagnostics += wrong_hooks
     work.diagnostics += check_version(stack, document)
     work.diagnostics += check_references(stack, document)
+    work.diagnostics += check_hosts(stack, document, around.default_docker)
     work.diagnostics += check_addresses(instances, desired.moved)
     return desired, work.diagnostics
-
-
-def _host(name: str, table: HostTable, default_docker: str) -> Host:
-    gpus = table.gpus
-    return Host(
-        name,
-        table.docker or default_docker,
-        table.address,
-        gpus.count if gpus else None,
-        (gpus.name or "") if gpus else "",
-        size_in_bytes(gpus.memory) if gpus and gpus.memory else None,
-        gpus.compute_capability if gpus else None,
-    )
 
 
 @dataclass
@@ -114,7 +103,7 @@ class _Resolution:
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
             self.diagnostics += check_gpus(model, host_name, host, partial(self._at, name))
-            if host.models_dir and model.source.path:
+            if host.models_dir and model.source.path and is_here(host, self.around.default_docker):
                 folder = Path(self._on_host(host.models_dir), model.source.path)
                 self.diagnostics += check_folder(folder, release, partial(self._at, name), self.around.within)
             spec = self._spec(name, model, host_name, host, release, secrets)

@@ -63,13 +63,28 @@ class HostGpusTable(Table):
     """Compute capability of the GPUs: "8.9"."""
 
 
+class TlsTable(Table):
+    """PEM files on the machine that runs cortexctl, relative to the stack file."""
+
+    ca: str
+    """The authority that signed the daemon's certificate."""
+    cert: str
+    """The client's certificate, signed by an authority that the daemon accepts."""
+    key: str
+    """The private key of the client's certificate."""
+
+
 class HostTable(Table):
     """A Docker daemon, and the folders on its host."""
 
     docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
-    """URL of the daemon: "unix:///var/run/docker.sock". Default: $DOCKER_HOST, else that socket."""
-    address: str = "127.0.0.1"
-    """Address of the published ports, for clients. cortexctl itself sends its requests to the containers directly."""
+    """URL of the daemon: "unix:///var/run/docker.sock", "ssh://ops@gpu-1", "tcp://gpu-1:2376" with `tls`, or
+    "context:NAME" for a Docker context. Default: as for the docker command ($DOCKER_HOST, $DOCKER_CONTEXT).
+    """
+    tls: TlsTable | None = None
+    """The files for a tcp:// daemon. Default: those in $DOCKER_CERT_PATH."""
+    address: str | None = None
+    """Address of the published ports, for clients. Default: the host of an ssh:// or tcp:// URL, else 127.0.0.1."""
     models_dir: str | None = None
     """Folder on the host that contains the model folders. Mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None

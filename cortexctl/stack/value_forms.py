@@ -91,11 +91,22 @@ def json_form(value: dict[str, Any]) -> dict[str, Any]:
     return sorted_value
 
 
+_HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])"
+_PORT = r"(?::[0-9]{1,5})?"
+DOCKER_FORMS = (
+    r"unix:///.+",
+    rf"ssh://(?:[A-Za-z0-9_][^@/:\s]*@)?{_HOST}{_PORT}(?:/\S*)?",
+    rf"tcp://{_HOST}{_PORT}",
+    r"context:[A-Za-z0-9][A-Za-z0-9_.+-]*",
+)
+"""An ssh user and host must not start with a dash, because ssh would read an option."""
+
+
 def docker_form(text: str) -> str:
-    if not re.fullmatch(r"unix:///.+", text):
+    if not re.fullmatch("|".join(DOCKER_FORMS), text):
         raise ValueError(
-            f'"{text}" is not a unix:///… socket, and only those are supported so far; forward one: ssh -N -L '
-            "/run/gpu-1.sock:/var/run/docker.sock gpu-1"
+            f'"{text}" is not the URL of a Docker daemon; write "unix:///var/run/docker.sock", "ssh://USER@HOST", '
+            '"tcp://HOST:2376" or "context:NAME"'
         )
     return text
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from cortexctl.hosts.http import daemon_time, get
 from cortexctl.hosts.lock import from_labels, is_dead
+from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.observed.record import record_from_label
@@ -156,7 +157,7 @@ class Ground:
 
     def clear(self) -> None:
         """All but the foreign container goes."""
-        rows = json.loads(get(self.live.docker, "/containers/json?all=1").body)
+        rows = json.loads(get(transport_to(self.live.docker), "/containers/json?all=1").body)
         mine = [r["Id"] for r in rows if self.stack in r["Names"][0] and r["Names"][0] != f"/{self.stack}-foreign"]
         mine += [r["Id"] for r in rows if r["Labels"].get(labels.STACK) == self.stack and r["Id"] not in mine]
         if mine:
@@ -169,7 +170,7 @@ class Ground:
 
     def rows(self) -> list[dict[str, Any]]:
         """Inspections of all containers that are the stack's by label or by name, but the foreign one."""
-        listed = json.loads(get(self.live.docker, "/containers/json?all=1").body)
+        listed = json.loads(get(transport_to(self.live.docker), "/containers/json?all=1").body)
         names = [
             r["Names"][0][1:]
             for r in listed
@@ -226,7 +227,7 @@ class Ground:
         name = f"cortexctl-record-{self.stack}"
         if name not in self.live.everything()["volumes"]:
             return
-        volume = json.loads(get(self.live.docker, f"/volumes/{name}").body)
+        volume = json.loads(get(transport_to(self.live.docker), f"/volumes/{name}").body)
         record = record_from_label("here", volume["Labels"]["cortexctl.record"])
         rows = {
             labels.address("here", *_placed(r)): r
@@ -256,8 +257,8 @@ class Ground:
         name = f"cortexctl-lock-{self.stack}"
         if name not in self.live.everything()["volumes"]:
             return False
-        holder = from_labels(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
-        return is_dead(holder, int(daemon_time(self.live.docker)))
+        holder = from_labels(json.loads(get(transport_to(self.live.docker), f"/volumes/{name}").body)["Labels"])
+        return is_dead(holder, int(daemon_time(transport_to(self.live.docker))))
 
     def verdicts(self) -> dict[str, int]:
         """The exit codes of `plan` and `drift`."""

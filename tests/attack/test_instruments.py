@@ -12,6 +12,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
 from cortexctl.hosts.http import get
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to, transport_to
 from tests.attack import documents, hostlabels, planted
 from tests.attack.commands import check_sane, command
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown, save
@@ -140,7 +141,7 @@ ROWS = [{"Id": "a" * 64, "Names": ["/x"], "State": "running", "Labels": {}, "Ima
 
 def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
     with canned_daemon(tmp_path / "e", ROWS) as daemon, lying_proxy(tmp_path / "p", daemon) as (url, liar):
-        assert [c.name for c in observe_host(Host("here", url)).containers] == ["x"]
+        assert [c.name for c in observe_host(connection_to(Host("here", url))).containers] == ["x"]
         assert liar.requests == ["GET /containers/json?all=1"]
         assert liar.lied == []
 
@@ -148,14 +149,14 @@ def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lie_is_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
     with canned_daemon(tmp_path / "e", ROWS) as daemon, lying_proxy(tmp_path / "p", daemon) as (url, liar):
-        honest = get(url, "/x").body
+        honest = get(transport_to(url), "/x").body
         liar.arm({1: Lie(kind, 0.1)})
         try:
-            answered: bytes | DaemonError = get(url, "/x").body
+            answered: bytes | DaemonError = get(transport_to(url), "/x").body
         except DaemonError as cause:
             answered = cause
         assert liar.lied == [f"{kind} at request 1: GET /x"]
-        assert get(url, "/x").body == honest, "only that one"
+        assert get(transport_to(url), "/x").body == honest, "only that one"
     match kind:
         case "delay" | "too long a length":
             assert answered == honest

@@ -16,6 +16,7 @@ from cortexctl.apply.protocols import Daemon
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance import labels
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import Publish
@@ -75,7 +76,7 @@ class RealBench:
     many: int = 8
 
     def observe(self) -> ObservedHost:
-        return observe_host(Host("here", self.live.docker))
+        return observe_host(connection_to(Host("here", self.live.docker)))
 
     def add_foreign(self, name: str, **marks: str) -> None:
         self.live.run_foreign(name, *(word for k, v in marks.items() for word in ("--label", f"{k}={v}")))
@@ -96,7 +97,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     from cortexctl.hosts.act import DockerDaemon
 
     with live_daemon(stack) as live:
-        daemon = DockerDaemon(Host("here", live.docker), stack)
+        daemon = DockerDaemon(connection_to(Host("here", live.docker)), stack)
         yield RealBench(stack, daemon, live)
         daemon.close()
 

@@ -12,6 +12,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import release
 from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
 from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.hosts.image_parser import probe_parser
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.observed.parser_verdict import ParserVerdict
 from tests.command_lines import Line, Lines
 from tests.live import REAL_VLLM, live_daemon
@@ -42,7 +43,7 @@ def verdicts() -> Verdicts:
     lines = Lines(RELEASE, SEED).draw(COUNT)
     with live_daemon(f"cxt-{secrets.token_hex(3)}") as live:
         image = live.docker_cli("image", "inspect", "--format", "{{.Id}}", REAL_VLLM)
-        answer = probe_parser(Host("here", live.docker), live.stack, image, "serve", lines)
+        answer = probe_parser(connection_to(Host("here", live.docker)), live.stack, image, "serve", lines)
     assert answer.problem == ""
     return [pair for pair in zip(lines, answer.verdicts, strict=True) if not differs_on_a_cpu(pair[0])]
 

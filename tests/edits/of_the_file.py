@@ -43,6 +43,14 @@ def _a_host(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     return text, text.but("hosts", host, key, to=new), replaced(text.on(host), *fields)
 
 
+@edit_of("hosts.tls.ca", "hosts.tls.cert", "hosts.tls.key")
+def _the_tls_files_of_a_host(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    """The way to a host changes no container on it."""
+    host = draw(st.sampled_from(sorted(text.values["hosts"])))
+    before = text.but("hosts", host, "docker", to="tcp://elsewhere:2376")
+    return before, before.but("hosts", host, "tls", to={"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}), {}
+
+
 @edit_of("vars.default", kinds=[("tag", "v0.33.0"), ("length", 77)])
 def _the_default_of_a_variable(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     """Everything that uses it, and nothing else."""

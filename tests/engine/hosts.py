@@ -46,6 +46,8 @@ class OwnHost:
     namespace: str
     address: str
     forwarded: str = ""
+    dockerd: str = ""
+    """More options of its daemon, separated by spaces."""
 
     @property
     def docker(self) -> str:
@@ -53,7 +55,8 @@ class OwnHost:
 
     def lab(self, *arguments: str) -> None:
         """Run a command of the host's own lab: see tests/lab/README.md."""
-        own = {"CORTEXCTL_LAB_HOME": str(self.home), "CORTEXCTL_LAB_NAME": self.namespace, "DOCKER_HOST": self.docker}
+        own = {"CORTEXCTL_LAB_HOME": str(self.home), "CORTEXCTL_LAB_NAME": self.namespace, "DOCKER_HOST": self.docker,
+               "CORTEXCTL_LAB_DOCKERD": self.dockerd}  # fmt: skip
         done = subprocess.run(
             [LAB, *arguments], env={**os.environ, **own}, capture_output=True, text=True, timeout=120, check=False
         )
@@ -89,7 +92,7 @@ class OwnHost:
 
 
 @contextmanager
-def own_hosts(*names: str) -> Iterator[tuple[str, list[OwnHost]]]:
+def own_hosts(*names: str, dockerd: str = "") -> Iterator[tuple[str, list[OwnHost]]]:
     """Yields the controller's namespace, and the hosts."""
     token = secrets.token_hex(2)
     controller = f"cxt-{token}"
@@ -97,7 +100,7 @@ def own_hosts(*names: str) -> Iterator[tuple[str, list[OwnHost]]]:
         run("ip", "netns", "add", controller)
         ends.callback(run, "ip", "netns", "delete", controller)
         run("ip", "-n", controller, "link", "set", "lo", "up")
-        hosts = [ends.enter_context(_host(name, f"cxt-{token}-{name}", n)) for n, name in enumerate(names, 1)]
+        hosts = [ends.enter_context(_host(name, f"cxt-{token}-{name}", n, dockerd)) for n, name in enumerate(names, 1)]
         pool = ends.enter_context(ThreadPoolExecutor())
         ends.callback(lambda: list(pool.map(lambda host: host.lab("down"), hosts)))
         list(pool.map(_start, hosts))
@@ -129,11 +132,11 @@ def own_hosts(*names: str) -> Iterator[tuple[str, list[OwnHost]]]:
 
 
 @contextmanager
-def _host(name: str, namespace: str, number: int) -> Iterator[OwnHost]:
+def _host(name: str, namespace: str, number: int, dockerd: str) -> Iterator[OwnHost]:
     home = Path(tempfile.mkdtemp(prefix="cxt-"))
     run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", str(home))
     try:
-        yield OwnHost(name, home, namespace, f"10.79.{number}.2")
+        yield OwnHost(name, home, namespace, f"10.79.{number}.2", dockerd=dockerd)
     finally:
         run("umount", "--lazy", str(home))
         shutil.rmtree(home, ignore_errors=True)
@@ -153,7 +156,7 @@ def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
         def handle(self) -> None:
             with socket.socket(socket.AF_UNIX) as daemon:
                 daemon.connect(host.docker.removeprefix("unix://"))
-                _both_ways(self.request, daemon)
+                both_ways(self.request, daemon)
 
     class Here(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -161,9 +164,9 @@ def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
                 far.settimeout(10)
                 far.connect((host.address, PORT))
                 far.settimeout(None)
-                _both_ways(self.request, far)
+                both_ways(self.request, far)
 
-    server = inside(host.namespace, lambda: _Port((host.address, PORT), There))
+    server = inside(host.namespace, lambda: HostPort((host.address, PORT), There))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -175,7 +178,7 @@ def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
         thread.join()
 
 
-class _Port(socketserver.ThreadingTCPServer):
+class HostPort(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
@@ -184,7 +187,7 @@ class _Port(socketserver.ThreadingTCPServer):
         """A daemon that is down."""
 
 
-def _both_ways(one: socket.socket, other: socket.socket) -> None:
+def both_ways(one: socket.socket, other: socket.socket) -> None:
     backward = threading.Thread(target=_copy, args=(other, one), daemon=True)
     backward.start()
     _copy(one, other)

@@ -23,6 +23,7 @@ import pytest
 from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.http import daemon_time, get
 from cortexctl.hosts.lock import from_labels, is_dead
+from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.container_list import parse_endpoint
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.plan import plan_live
@@ -116,6 +117,9 @@ class Lane:
 
     def plan(self) -> Plan:
         """Plan like the command, in this process. Changes nothing."""
+        return inside(self.namespace, self._plan) if self.namespace else self._plan()
+
+    def _plan(self) -> Plan:
         desired = read_with_releases(StackReader(str(self.path), StackChoice())).usable
         with open_hosts(desired.hosts, desired.owner) as daemons:
             return plan_live(desired, daemons, Request())
@@ -140,7 +144,9 @@ class Lane:
     def lock_holder_is_gone(self) -> bool | None:
         """Whether the lock holder is dead. None: there is no lock."""
         labels = self._volume("lock")
-        return None if labels is None else is_dead(from_labels(labels), int(daemon_time(self.live.docker)))
+        return (
+            None if labels is None else is_dead(from_labels(labels), int(daemon_time(transport_to(self.live.docker))))
+        )
 
     def has_record(self) -> bool:
         """Whether one of the two volumes with a record exists: a new record is first written to the second."""
@@ -150,7 +156,7 @@ class Lane:
         name = f"cortexctl-{kind}-{self.live.stack}"
         if name not in self.live.everything()["volumes"]:
             return None
-        return dict(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
+        return dict(json.loads(get(transport_to(self.live.docker), f"/volumes/{name}").body)["Labels"])
 
     def foreign(self) -> Any:
         """The daemon's inspection of the foreign container."""

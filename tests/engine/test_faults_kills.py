@@ -133,6 +133,11 @@ def killed(apply: Forked) -> bool:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_killed_after_every_step(lanes: Lanes, strategy: str) -> None:
+    kill_after_every_step(lanes, strategy)
+
+
+def kill_after_every_step(lanes: Lanes, strategy: str) -> None:
+    """Kill replacements, one after each step, and check after each that nothing is lost and that the next run continues."""
     points = points_of(lanes, strategy)
 
     def kill(here: Lane, point: Point) -> None:

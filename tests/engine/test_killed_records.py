@@ -10,6 +10,7 @@ from cortexctl.desired.stack import Desired, Host
 from cortexctl.hosts import record_store
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.read import record
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.observe.recheck import reread
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord
@@ -32,9 +33,9 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
     name, meanwhile = record_store.volume_names(live.stack)
     marks = record_store.to_labels(live.stack, new)
     live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
-    assert daemon.read_record(live.stack) == record(host, live.stack) == old
+    assert daemon.read_record(live.stack) == record(connection_to(host), live.stack) == old
     live.docker_cli("volume", "rm", name)
-    assert daemon.read_record(live.stack) == record(host, live.stack) == new
+    assert daemon.read_record(live.stack) == record(connection_to(host), live.stack) == new
     daemon.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
     desired = Desired(live.stack, "stack.toml", (host,), ())
     again = reread(desired, ["here"], DockerDaemons({"here": host}, live.stack))
@@ -72,7 +73,7 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     name, meanwhile = record_store.volume_names(live.stack)
-    before = record(Host("here", live.docker), live.stack)
+    before = record(connection_to(Host("here", live.docker)), live.stack)
     marks = [f"--label={k}={v}" for k, v in record_store.to_labels(live.stack, before).items()]
     live.docker_cli("volume", "create", *marks, meanwhile)
     if not with_the_first:
@@ -80,4 +81,4 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
     again = live.cortexctl("apply", str(stack), "--auto-approve")
     assert (again.code, "No changes" in again.out) == (0, True)
     assert live.everything()["volumes"] == [name]
-    assert record(Host("here", live.docker), live.stack) == before
+    assert record(connection_to(Host("here", live.docker)), live.stack) == before

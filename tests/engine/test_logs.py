@@ -12,6 +12,7 @@ import pytest
 from cortexctl.desired.stack import Host
 from cortexctl.hosts.act import DockerDaemon
 from cortexctl.hosts.log import LONGEST_LINE, LONGEST_TAIL
+from cortexctl.hosts.transports.choice import connection_to
 from tests.engine.conftest import StackFile
 from tests.live import REPO, STAND_IN, LiveDaemon
 
@@ -84,7 +85,7 @@ def test_its_log_is_read_with_bounds(live: LiveDaemon, hostile: str) -> None:
     name = f"{live.stack}-writes"
     live.run_foreign(name, "--log-opt", "max-size=50m", "--log-opt", "max-file=3", image=hostile)
     live.docker_cli("wait", name)
-    daemon = DockerDaemon(Host("here", live.docker), live.stack)
+    daemon = DockerDaemon(connection_to(Host("here", live.docker)), live.stack)
     try:
         lines = daemon.logs(name, 5000)
         one_by_one = list(daemon.log_lines(name, 5000))

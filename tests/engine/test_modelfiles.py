@@ -14,6 +14,7 @@ from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
 from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to, transport_to
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Mount
@@ -63,9 +64,9 @@ def models(tmp_path: Path) -> Path:
 def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveDaemon, models: Path, start: bool) -> None:
     container_of(live, models, start=start)
     host = Host("here", live.docker)
-    seen = observe_host(host)
+    seen = observe_host(connection_to(host))
     wanted = [ModelSource("here", str(models), name) for name in ("small", "one-file", "gone")]
-    files = model_files_on(host, seen, wanted)
+    files = model_files_on(connection_to(host), seen, wanted)
     config = json.loads((CONFIGS / "qwen3-8b.json").read_text())
     assert files["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
     assert files["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
@@ -77,7 +78,9 @@ def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) 
     container_of(live, cache, "/root/.cache/huggingface")
     host = Host("here", live.docker)
     source = ModelSource("here", str(cache), "hub", "org/name", "main")
-    files = model_files_on(host, observe_host(host), [source, replace(source, revision=COMMIT)])
+    files = model_files_on(
+        connection_to(host), observe_host(connection_to(host)), [source, replace(source, revision=COMMIT)]
+    )
     assert files == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
 
 
@@ -87,18 +90,18 @@ def test_circular_links_and_folders_are_not_files(live: LiveDaemon, tmp_path: Pa
     (tmp_path / "m" / "b").symlink_to("a")
     (tmp_path / "m" / "folder").mkdir()
     container = container_of(live, tmp_path / "m")
-    assert read_file(live.docker, container, "/models/folder", 10) is None
-    assert read_file(live.docker, container, "/models/none", 10) is None
+    assert read_file(transport_to(live.docker), container, "/models/folder", 10) is None
+    assert read_file(transport_to(live.docker), container, "/models/none", 10) is None
     with pytest.raises(DaemonError, match="too many links"):
-        read_file(live.docker, container, "/models/a", 10)
+        read_file(transport_to(live.docker), container, "/models/a", 10)
     with pytest.raises(DaemonError, match=r"(?i)no such container"):
-        read_file(live.docker, f"{live.stack}-nowhere", "/models/a", 10)
+        read_file(transport_to(live.docker), f"{live.stack}-nowhere", "/models/a", 10)
 
 
 def test_a_host_without_a_container_that_mounts_the_folder_is_reported(live: LiveDaemon, models: Path) -> None:
     host = Host("here", live.docker)
     source = ModelSource("here", str(models / "elsewhere"), "m")
-    files = model_files_on(host, observe_host(host), [source])
+    files = model_files_on(connection_to(host), observe_host(connection_to(host)), [source])
     assert files[source.key].problem == "no container on here mounts its folder yet"
 
 

@@ -13,6 +13,7 @@ import pytest
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.act import DockerDaemon
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance import labels
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveDaemon
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture
 def daemon(live: LiveDaemon) -> Iterator[DockerDaemon]:
-    daemon = DockerDaemon(Host("here", live.docker), live.stack)
+    daemon = DockerDaemon(connection_to(Host("here", live.docker)), live.stack)
     yield daemon
     daemon.close()
 

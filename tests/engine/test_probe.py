@@ -17,6 +17,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused
 from cortexctl.hosts import image_parser
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.parser_verdict import Probed
 from tests.engine.conftest import StackFile
@@ -77,7 +78,9 @@ def wait_for(live: LiveDaemon, count: int) -> None:
 
 def probe(live: LiveDaemon, image: str, *arguments: str) -> Probed:
     id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
-    return image_parser.probe_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(arguments)])
+    return image_parser.probe_parser(
+        connection_to(Host("here", live.docker)), live.stack, id_, "serve", [tuple(arguments)]
+    )
 
 
 def test_an_accepted_command_line_is_one_line_on_stderr(live: LiveDaemon, stack: StackFile, image: Image) -> None:
@@ -163,7 +166,9 @@ def test_the_probe_is_removed_after_its_run_was_interrupted_or_killed(
         signal.signal(signal.SIGINT, handler)
         wait_for(live, 1)
         (there,) = probes(live)
-        assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
+        assert not any(
+            c.id.startswith(there) for c in observe_host(connection_to(Host("here", live.docker))).containers
+        )
         # A run that is killed before it starts the container leaves it to the next probe.
         until = time.monotonic() + 300
         while not live.inspect(there)["State"]["Running"]:
@@ -195,7 +200,9 @@ def test_a_probe_that_was_never_started_is_removed_with_the_next(
     monkeypatch.setattr(image_parser, "TIME_LIMIT", -1)
     monkeypatch.setattr(image_parser, "GRACE", 60)
     with pytest.raises(DaemonRefused):
-        image_parser.probe_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
+        image_parser.probe_parser(
+            connection_to(Host("here", live.docker)), live.stack, "no-such-image", "serve", [("m",)]
+        )
     wait_for(live, 0)
     left = live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}=another-{live.stack}").split()
     assert len(left) == 1, "another stack's is left alone"

@@ -24,6 +24,7 @@ from cortexctl.health.prober import HttpProber
 from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.http import get
+from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.health import Answer, HealthOutcome
 from tests.engine.conftest import StackFile
 from tests.fakes.ports import reserved_port
@@ -51,7 +52,8 @@ def started(live: LiveDaemon, *arguments: str, options: tuple[str, ...] = ()) ->
 
 def processes(live: LiveDaemon, container: str) -> list[str]:
     return [
-        " ".join(columns) for columns in json.loads(get(live.docker, f"/containers/{container}/top").body)["Processes"]
+        " ".join(columns)
+        for columns in json.loads(get(transport_to(live.docker), f"/containers/{container}/top").body)["Processes"]
     ]
 
 
@@ -60,7 +62,7 @@ def processes(live: LiveDaemon, container: str) -> list[str]:
 
 def test_over_its_own_address(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
-    reach, prober = ContainerReach(live.docker, container), HttpProber(CONTRACT)
+    reach, prober = ContainerReach(transport_to(live.docker), container), HttpProber(CONTRACT)
     assert prober.health(reach) == ""
     assert list(prober.served_names(reach, KEY)) == ["tiny"]
     assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
@@ -71,7 +73,7 @@ def test_over_its_own_address(live: LiveDaemon) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_from_inside_it(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
-    reach, prober = ContainerReach(live.docker, container), HttpProber(CONTRACT)
+    reach, prober = ContainerReach(transport_to(live.docker), container), HttpProber(CONTRACT)
     assert prober.health(reach) == ""
     assert list(prober.served_names(reach, KEY)) == ["tiny"]
     assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
@@ -86,12 +88,12 @@ def test_from_inside_it(live: LiveDaemon) -> None:
 def test_the_exec_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
     alone = processes(live, container)
-    with closing(ContainerReach(live.docker, container).connect(30)) as stream:
+    with closing(ContainerReach(transport_to(live.docker), container).connect(30)) as stream:
         head = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
         (program,) = live.inspect(container)["ExecIDs"]
         stream.sendall(head.encode())
         assert stream.recv(15) == b"HTTP/1.1 200 OK"
-        assert KEY not in get(live.docker, f"/exec/{program}/json").body.decode()
+        assert KEY not in get(transport_to(live.docker), f"/exec/{program}/json").body.decode()
     until(lambda: len(processes(live, container)) == len(alone))
 
 
@@ -120,18 +122,20 @@ def test_a_connection_that_is_left_open_ends_if_its_client_is_killed(live: LiveD
 @pytest.mark.usefixtures("elsewhere")
 def test_the_causes_of_a_missing_answer_are_distinguished(live: LiveDaemon) -> None:
     container = started(live, "--port", "9000")
-    reach = ContainerReach(live.docker, container)
+    reach = ContainerReach(transport_to(live.docker), container)
     assert query_health(reach, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY, "its command line names its port"
     silent = f"{live.stack}-silent"
     live.run_foreign(silent, "--entrypoint", "sleep", arguments=("600",))
-    assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30, CONTRACT.health) == Answer(
-        HealthOutcome.REFUSED
-    )
+    assert query_health(
+        ContainerReach(transport_to(live.docker), live.inspect(silent)["Id"]), 30, CONTRACT.health
+    ) == Answer(HealthOutcome.REFUSED)
     live.docker_cli("stop", "-t", "0", silent)
     with pytest.raises(NotListening, match="does not run"):
-        ContainerReach(live.docker, live.inspect(silent)["Id"]).connect(30)
+        ContainerReach(transport_to(live.docker), live.inspect(silent)["Id"]).connect(30)
     live.docker_cli("rm", silent)
-    assert query_health(ContainerReach(live.docker, "f" * 64), 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
+    assert query_health(ContainerReach(transport_to(live.docker), "f" * 64), 30, CONTRACT.health) == Answer(
+        HealthOutcome.REFUSED
+    )
 
 
 def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: LiveDaemon) -> None:
@@ -140,9 +144,9 @@ def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: 
         port = str(number)
         other, own = f"{live.stack}-other", f"{live.stack}-own"
         live.run_foreign(own, "--network", "host", "--entrypoint", "sh", arguments=("-c", "sleep 600", "--port", port))
-        reach = ContainerReach(live.docker, live.inspect(own)["Id"])
+        reach = ContainerReach(transport_to(live.docker), live.inspect(own)["Id"])
         live.run_foreign(other, "--network", "host", arguments=("tiny", "--port", port))
-        its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
+        its_own = ContainerReach(transport_to(live.docker), live.inspect(other)["Id"])
         until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
         assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
         with pytest.raises(NotListening, match="no process in its container listens on its port"):
@@ -154,7 +158,7 @@ def test_a_container_without_python_is_a_fault_of_the_reach_and_not_of_its_serve
     name = f"{live.stack}-bare"
     live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", arguments=("600",))
     with pytest.raises(PathFailed, match="no python3 can be run in its container to send the request from inside"):
-        ContainerReach(live.docker, live.inspect(name)["Id"]).connect(30)
+        ContainerReach(transport_to(live.docker), live.inspect(name)["Id"]).connect(30)
 
 
 # ---- a whole apply, while another server has the port

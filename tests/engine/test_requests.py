@@ -10,6 +10,7 @@ import pytest
 
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.hosts.act import DockerDaemon
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.launch import Launch
 from tests.fakes.sockets import counting_proxy
@@ -29,7 +30,7 @@ def many(live: LiveDaemon, path: Path, number: int) -> Desired:
     )
     path.write_text(f'stack = "{live.stack}"\n\n[hosts.here]\nnetwork = "{live.stack}-net"\n\n{models}')
     desired = desired_from(path)
-    daemon = DockerDaemon(live_host(live, desired), live.stack)
+    daemon = DockerDaemon(connection_to(live_host(live, desired)), live.stack)
     daemon.ensure_network(f"{live.stack}-net", live.stack)
 
     def run(instance: Instance) -> None:
@@ -68,7 +69,7 @@ def test_the_whole_log_is_read_of_a_first_run_and_that_of_another_from_its_start
     live.docker_cli("rm", "-f", name)
     with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
         desired = desired_from(tmp_path / "stack.toml")
-        daemon = DockerDaemon(replace(desired.hosts[0], docker=url), live.stack)
+        daemon = DockerDaemon(connection_to(replace(desired.hosts[0], docker=url)), live.stack)
         daemon.create(launch(live, daemon, desired.instances[0]))
         daemon.start(name)
         daemon.logs(name, 10, this_run=True)

@@ -18,6 +18,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import CortexctlError, DaemonError
 from cortexctl.hosts import read
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import Publish, SecretRef
@@ -53,7 +54,7 @@ NO_LISTS: dict[str, bytes] = {
 @pytest.mark.parametrize("body", NO_LISTS.values(), ids=NO_LISTS)
 def test_an_answer_that_is_not_a_list_never_counts_as_no_containers(tmp_path: Path, body: bytes) -> None:
     with raw_daemon(tmp_path / "e.sock", lambda _method, _path: body) as url:
-        seen = observe_host(Host("here", url))
+        seen = observe_host(connection_to(Host("here", url)))
     assert not seen.is_reachable
     assert seen.containers == ()
     assert "\n" not in seen.problem
@@ -175,7 +176,7 @@ def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: 
             return sound.get(path, body)
 
         with raw_daemon(tmp_path / "e.sock", answer) as url:
-            daemon = DockerDaemon(Host("here", url), "demo")
+            daemon = DockerDaemon(connection_to(Host("here", url)), "demo")
             try:
                 call(daemon)
             except CortexctlError as cause:
@@ -247,9 +248,9 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
                 observe_host,
             ):
                 with suppress(DaemonError):
-                    query(host)
+                    query(connection_to(host))
             try:
-                inspection = read.inspect_all(host, [container])[container.id]
+                inspection = read.inspect_all(connection_to(host), [container])[container.id]
             except DaemonError:
                 continue
             parse_running(inspection.container, inspection.image or {})
@@ -284,6 +285,6 @@ def test_a_lock_can_be_released_whatever_it_contains_and_if_another_host_is_gone
     output = capsys.readouterr()
     assert code == 1
     assert output.out == "here: released (its holder cannot be read)\n"
-    assert "gone: the daemon at" in output.err
+    assert "gone: cannot read its version" in output.err
     assert "Traceback" not in output.err
     assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in requests)

@@ -101,13 +101,22 @@ def test_a_daemon_that_is_too_old(run: Run, tmp_path: Path) -> None:
     assert "upgrade it to Docker Engine 20.10 or later" in done.stdout
 
 
-@pytest.mark.parametrize("raw", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1"])
+@pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1"])
 def test_something_that_is_not_a_daemon(run: Run, tmp_path: Path, raw: bytes) -> None:
     write(tmp_path, GOOD)
     with canned_daemon(tmp_path / "other.sock", raw=raw) as url:
         done = run("plan", DOCKER_HOST=url)
     assert done.returncode == 1
     assert "is not a Docker daemon" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_closes_every_connection(run: Run, tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    with canned_daemon(tmp_path / "other.sock", raw=b"") as url:
+        done = run("plan", DOCKER_HOST=url)
+    assert done.returncode == 1
+    assert "it closes the connection without an answer" in done.stdout
     assert "Traceback" not in done.stderr
 
 

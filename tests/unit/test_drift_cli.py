@@ -21,6 +21,7 @@ from cortexctl.desired.stack import Desired, Host
 from cortexctl.hosts import http
 from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.lock import is_dead, this_machine
+from cortexctl.hosts.transport import Transport
 from cortexctl.observe.drift_observer import DriftObserver
 from cortexctl.plan.drift.report import DriftSelection
 from tests.drift_stack import STACK, spec_of
@@ -317,8 +318,8 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
         talking_daemon(tmp_path / "slow.sock", {}) as slow,
     ):
 
-        def exchange(docker: str, *request: Any, timeout: float) -> http.Response:
-            return real(docker, *request, timeout=0.7 if docker == dead.url else max(timeout, 60))
+        def exchange(transport: Transport, *request: Any, timeout: float) -> http.Response:
+            return real(transport, *request, timeout=0.7 if transport.url == dead.url else max(timeout, 60))
 
         def never() -> None:
             all_requests.wait()

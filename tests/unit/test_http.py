@@ -13,6 +13,7 @@ from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts import http
 from cortexctl.hosts.archive import read_file
 from cortexctl.hosts.http import exchange, get, opened
+from cortexctl.hosts.transports.choice import transport_to
 from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.sockets import serving_on
 
@@ -44,30 +45,34 @@ def sends(path: Path, answer: bytes) -> Iterator[str]:
 )
 def test_a_body_is_read_however_it_is_sent(tmp_path: Path, body: bytes) -> None:
     with sends(tmp_path / "d.sock", HEAD + body) as url:
-        answer = get(url, "/_ping")
+        answer = get(transport_to(url), "/_ping")
     assert (answer.body, answer.daemon, answer.api) == (b"body", "Docker/20.10.24 (linux)", "1.41")
 
 
 def test_interim_answers_before_the_answer_are_skipped(tmp_path: Path) -> None:
     with sends(tmp_path / "d.sock", b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\nbody") as url:
-        assert get(url, "/_ping").body == b"body"
+        assert get(transport_to(url), "/_ping").body == b"body"
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        b"",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/1.1 nothing\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n[]",
     ],
-    ids=["nothing", "another protocol", "no status", "too many headers", "too long a header", "another server"],
+    ids=["another protocol", "no status", "too many headers", "too long a header", "another server"],
 )
 def test_what_is_not_a_daemon_is_named_as_such(tmp_path: Path, answer: bytes) -> None:
     with sends(tmp_path / "d.sock", answer) as url, pytest.raises(DaemonUnreachable, match="is not a Docker daemon"):
-        get(url, "/_ping")
+        get(transport_to(url), "/_ping")
+
+
+def test_a_daemon_that_closes_the_connection_at_once_is_unreachable(tmp_path: Path) -> None:
+    with sends(tmp_path / "d.sock", b"") as url, pytest.raises(DaemonUnreachable, match="without an answer"):
+        get(transport_to(url), "/_ping")
 
 
 @pytest.mark.parametrize("rest", [b"zz\r\nbody", b"5\r\nbo", b"2\r\nbo\r\n"])
@@ -76,13 +81,13 @@ def test_chunks_that_break_off_are_an_error_and_never_a_short_answer(tmp_path: P
         sends(tmp_path / "d.sock", HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + rest) as url,
         pytest.raises(DaemonUnreachable),
     ):
-        get(url, "/_ping")
+        get(transport_to(url), "/_ping")
 
 
 def test_a_refusal_has_the_daemons_message_and_status(tmp_path: Path) -> None:
     answer = b'HTTP/1.1 409 Conflict\r\nApi-Version: 1.41\r\n\r\n{"message":"it is in use"}'
     with sends(tmp_path / "d.sock", answer) as url, pytest.raises(DaemonRefused, match="it is in use") as refused:
-        get(url, "/x")
+        get(transport_to(url), "/x")
     assert refused.value.status == 409
 
 
@@ -92,7 +97,7 @@ def test_a_refusal_has_the_daemons_message_and_status(tmp_path: Path) -> None:
 def test_a_daemon_that_drips_is_given_up_within_one_time_for_all_of_its_answer(tmp_path: Path, first: bytes) -> None:
     drip = Drip(first, b"A: b\r\n")
     with dripping_daemon(tmp_path / "d.sock", drip) as url:
-        with pytest.raises(DaemonUnreachable), opened(url, "GET", "/x", whole=0.5) as answer:
+        with pytest.raises(DaemonUnreachable), opened(transport_to(url), "GET", "/x", whole=0.5) as answer:
             answer.read()
         assert not drip.finished()
 
@@ -101,20 +106,20 @@ def test_a_file_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("cortexctl.hosts.archive.WHOLE_FILE", 0.5)
     drip = Drip(HEAD + b"\r\n", b"x")
     with dripping_daemon(tmp_path / "d.sock", drip) as url, pytest.raises(DaemonUnreachable):
-        read_file(url, "id", "/models/config.json", 10)
+        read_file(transport_to(url), "id", "/models/config.json", 10)
     assert not drip.finished()
 
 
 def test_an_answer_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LARGEST_ANSWER", 10)
     with sends(tmp_path / "d.sock", HEAD + b"\r\n" + b"x" * 11) as url, pytest.raises(DaemonUnreachable):
-        get(url, "/x")
+        get(transport_to(url), "/x")
     with sends(tmp_path / "e.sock", HEAD + b"\r\n" + b"x" * 10) as url:
-        assert len(exchange(url, "GET", "/x").body) == 10
+        assert len(exchange(transport_to(url), "GET", "/x").body) == 10
 
 
 def test_a_path_that_is_not_one_is_never_sent(tmp_path: Path) -> None:
     with sends(tmp_path / "d.sock", HEAD + b"\r\n") as url:
         for path in ("/a b", "/a\r\nX: y", "/\N{LATIN SMALL LETTER E WITH ACUTE}"):
             with pytest.raises(DaemonUnreachable):
-                get(url, path)
+                get(transport_to(url), path)

@@ -36,6 +36,7 @@ from cortexctl.hosts.log import (
     lines,
     pieces,
 )
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.text.shorten import shortened
 from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.sockets import read_request, serving_on
@@ -196,7 +197,7 @@ def test_a_log_request_names_the_container_the_tail_and_the_start(tmp_path: Path
 
     wanted = Wanted("c" * 64, "vllm-model-tiny", 7, tty=False, since=1_700_000_000.25)
     with serving_on(tmp_path / "e.sock", Handler) as url:
-        assert list(lines(pieces(Host("here", url), wanted))) == ["one", "two"]
+        assert list(lines(pieces(connection_to(Host("here", url)), wanted))) == ["one", "two"]
     line = requests[0].strip().decode()
     assert line == f"GET /containers/{'c' * 64}/logs?stdout=1&stderr=1&tail=7&follow=0&since=1700000000.250000 HTTP/1.1"
 
@@ -213,7 +214,7 @@ def test_a_log_request_names_the_container_the_tail_and_the_start(tmp_path: Path
 def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> None:
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         with pytest.raises(DaemonUnreachable) as caught:
-            list(pieces(Host("here", url), LOG, within=0.5))
+            list(pieces(connection_to(Host("here", url)), LOG, within=0.5))
         assert not drip.finished()
     assert caught.value.message == f"here: the daemon at {url} does not return the log of vllm-model-tiny"
     assert "docker logs vllm-model-tiny" in caught.value.next_step
@@ -237,7 +238,9 @@ def test_the_part_of_a_dripping_log_that_came_in_time_is_kept(
 ) -> None:
     drip = Drip(OK + frame(b"ValueError: the first\n"), frame(piece))
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
-        note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=60, reader_counts=reader_counts), 5000)
+        note, first, *_ = last_lines(
+            pieces(connection_to(Host("here", url)), LOG, within=60, reader_counts=reader_counts), 5000
+        )
         assert not drip.finished()
     assert note == "[... cut: this log is incomplete: the daemon did not send all of it within 60 s ...]"
     assert first == "ValueError: the first"
@@ -258,7 +261,7 @@ def test_a_reader_may_take_more_time_than_the_daemon(tmp_path: Path, monkeypatch
 
     read = []
     with serving_on(tmp_path / "e.sock", Handler) as url:
-        for line in lines(pieces(Host("here", url), LOG, within=60, reader_counts=False)):
+        for line in lines(pieces(connection_to(Host("here", url)), LOG, within=60, reader_counts=False)):
             read.append(line)
             now += 59
     assert read == [str(n) for n in range(40)]
@@ -279,7 +282,7 @@ def test_a_daemon_that_refuses_is_quoted(tmp_path: Path, status: int, body: byte
             self.request.sendall(b"HTTP/1.0 %d Something\r\n\r\n" % status + body)
 
     with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(DaemonRefused) as caught:
-        list(pieces(Host("here", url), LOG))
+        list(pieces(connection_to(Host("here", url)), LOG))
     assert caught.value.message.startswith(f"here: cannot read the log of vllm-model-tiny: {quoted}")
     assert caught.value.status == status
     assert len(caught.value.message) < 3_000
@@ -294,7 +297,7 @@ def test_an_invalid_answer_is_an_error_that_names_the_log(tmp_path: Path, answer
 
     expected: tuple[type[Exception], ...] = (DaemonUnreachable, DaemonRefused)
     with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(expected) as caught:
-        list(pieces(Host("here", url), LOG))
+        list(pieces(connection_to(Host("here", url)), LOG))
     assert "the log of vllm-model-tiny" in str(caught.value)
 
 
@@ -305,7 +308,7 @@ def test_a_daemon_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
             self.request.sendall(OK + frame(b"x" * 40)[:20])
 
     with serving_on(tmp_path / "e.sock", Handler) as url:
-        assert last_lines(pieces(Host("here", url), LOG), 10) == ["x" * 12]
+        assert last_lines(pieces(connection_to(Host("here", url)), LOG), 10) == ["x" * 12]
 
 
 # ---- as apply and the command line read it
@@ -339,7 +342,7 @@ def whole_daemon(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
 @pytest.mark.parametrize("read", ["logs", "log_lines", "follow"])
 def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
     with whole_daemon(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
-        daemon = DockerDaemon(Host("here", url), "demo")
+        daemon = DockerDaemon(connection_to(Host("here", url)), "demo")
         log = "".join(f"{line}\n" if read != "follow" else line for line in getattr(daemon, read)("tiny", 5))
         daemon.close()
     first, cut, last = log.splitlines()
@@ -355,7 +358,7 @@ def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
     monkeypatch.setattr("cortexctl.hosts.log.WITHIN", 60)
     monkeypatch.setattr("cortexctl.hosts.act.REQUEST_TIMEOUT", 60)
     with whole_daemon(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
-        daemon = DockerDaemon(Host("here", url), "demo")
+        daemon = DockerDaemon(connection_to(Host("here", url)), "demo")
         note, first, *_ = daemon.logs("tiny", 5)
         assert note.startswith("[... cut: this log is incomplete: the daemon did not send all of it")
         assert first == "one"

@@ -15,6 +15,7 @@ from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Severity
 from cortexctl.errors import DaemonUnreachable
 from cortexctl.hosts import image_parser
+from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed, parse_probed
@@ -245,7 +246,7 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         with suppress(DaemonUnreachable):
             assert (
-                image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem
+                image_parser._answer(Starts(), connection_to(Host("here", url)), "c" * 64, 1).problem
                 == "it did not finish within 0.25 s"
             )
         assert not drip.finished()

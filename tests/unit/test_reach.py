@@ -23,6 +23,7 @@ from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.frames import FRAME, Frames
 from cortexctl.hosts.inside import Inside, begin
+from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.location import Location, parse_location
 from tests.fakes.daemon_socket import talking_daemon
@@ -103,7 +104,7 @@ def test_the_containers_own_address_is_used_if_the_kernel_proves_it(
         port = listening.getsockname()[1]
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
         with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
-            reach = ContainerReach(daemon.url, ID)
+            reach = ContainerReach(transport_to(daemon.url), ID)
             with closing(reach.connect(60)) as stream:
                 accepted, whence = listening.accept()
                 with accepted:
@@ -121,7 +122,7 @@ def test_a_server_at_the_same_address_here_is_never_queried_for_a_container_else
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
         with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
-            reach = ContainerReach(daemon.url, ID)
+            reach = ContainerReach(transport_to(daemon.url), ID)
             with pytest.raises(PathFailed, match="no python3 can be run in its container"):
                 reach.connect(60)
             assert reach.is_slow, "later requests run inside the container"
@@ -142,7 +143,7 @@ def test_a_connection_that_ends_elsewhere_is_closed_before_a_byte_is_sent(
             talking_daemon(tmp_path / "s", answers(inspection())) as daemon,
             pytest.raises(PathFailed),
         ):
-            ContainerReach(daemon.url, ID).connect(60)
+            ContainerReach(transport_to(daemon.url), ID).connect(60)
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.recv(1) == b""
@@ -156,7 +157,7 @@ def test_nothing_is_sent_without_the_bridge(tmp_path: Path, monkeypatch: pytest.
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
         with talking_daemon(tmp_path / "s", answers(raw)) as daemon, pytest.raises(PathFailed):
-            ContainerReach(daemon.url, ID).connect(60)
+            ContainerReach(transport_to(daemon.url), ID).connect(60)
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -167,8 +168,10 @@ def test_a_closed_port_is_distinguished_from_a_failed_reach(tmp_path: Path, monk
     with reserved_port() as port, talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
         with pytest.raises(NotListening):
-            ContainerReach(daemon.url, ID).connect(60)
-        assert query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
+            ContainerReach(transport_to(daemon.url), ID).connect(60)
+        assert query_health(ContainerReach(transport_to(daemon.url), ID), 5, CONTRACT.health) == Answer(
+            HealthOutcome.REFUSED
+        )
 
 
 @pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
@@ -177,7 +180,7 @@ def test_a_stopped_or_paused_container_does_not_listen(tmp_path: Path, state: di
         talking_daemon(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as daemon,
         pytest.raises(NotListening, match="does not run"),
     ):
-        ContainerReach(daemon.url, ID).connect(60)
+        ContainerReach(transport_to(daemon.url), ID).connect(60)
 
 
 @pytest.mark.parametrize(
@@ -199,12 +202,12 @@ def test_a_stopped_or_paused_container_does_not_listen(tmp_path: Path, state: di
 def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_reach(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
     with talking_daemon(tmp_path / "s", answers) as daemon:
-        health = query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health)
+        health = query_health(ContainerReach(transport_to(daemon.url), ID), 5, CONTRACT.health)
     assert health.outcome is (HealthOutcome.REFUSED if answer is None else HealthOutcome.UNREACHED)
 
 
 def test_an_absent_daemon_is_a_fault_of_the_reach(tmp_path: Path) -> None:
-    health = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5, CONTRACT.health)
+    health = query_health(ContainerReach(transport_to(f"unix://{tmp_path}/none"), ID), 5, CONTRACT.health)
     assert health.outcome is HealthOutcome.UNREACHED
     assert "no Docker daemon" in health.why
 

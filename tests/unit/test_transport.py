@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.errors import DaemonUnreachable
-from cortexctl.hosts.transport import connected
+from cortexctl.hosts.transports.choice import transport_to
 
 
 @contextmanager
@@ -27,7 +27,9 @@ def busy_daemon(path: Path) -> Iterator[socket.socket]:
 def test_a_connection_waits_for_its_turn(tmp_path: Path) -> None:
     connections: list[socket.socket] = []
     with busy_daemon(tmp_path / "d.sock") as daemon:
-        client = threading.Thread(target=lambda: connections.append(connected(f"unix://{tmp_path}/d.sock", 60)))
+        client = threading.Thread(
+            target=lambda: connections.append(transport_to(f"unix://{tmp_path}/d.sock").connect(60))
+        )
         client.start()
         client.join(0.2)
         assert client.is_alive(), "it waits"
@@ -42,4 +44,4 @@ def test_a_connection_waits_for_its_turn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.2, 0.0])
 def test_a_connection_that_never_gets_its_turn_is_given_up(tmp_path: Path, seconds: float) -> None:
     with busy_daemon(tmp_path / "d.sock"), pytest.raises(DaemonUnreachable, match="does not answer"):
-        connected(f"unix://{tmp_path}/d.sock", seconds)
+        transport_to(f"unix://{tmp_path}/d.sock").connect(seconds)

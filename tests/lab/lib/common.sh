@@ -34,6 +34,9 @@ package_of() {
     ip) echo iproute2 ;;
     iptables) echo iptables ;;
     ps) echo procps ;;
+    ssh) echo openssh-client ;;
+    sshd) echo openssh-server ;;
+    openssl) echo openssl ;;
     *) echo util-linux ;; # nsenter, unshare, setsid, flock, lscpu
   esac
 }

@@ -1,0 +1,52 @@
+"""What ssh writes when it fails, as one sentence with the next step."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from cortexctl.errors import DaemonForbidden, DaemonUnreachable
+from cortexctl.text.shorten import shortened
+
+_CHANNEL = re.compile(r"channel \d+: open failed: (?P<kind>[^:\r\n]+)(?:: (?P<detail>[^\r\n]+))?")
+_NOISE = re.compile(r"^(Warning: |Pseudo-terminal |\*\*|@|debug\d: |Connection to .* closed|\s*$)")
+
+
+def ssh_failure(host: str, errors: str) -> DaemonUnreachable | DaemonForbidden:
+    """The error for an ssh process that ended. `errors`: its error output."""
+    first = f"no ssh connection to {host}: "
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in errors:
+        return DaemonForbidden(
+            first + "its host key is not the one in known_hosts: it was set up again, or it is another machine",
+            next_step=f"find out which; if it is the right machine: ssh-keygen -R {host}, then ssh {host} once",
+        )
+    if "Host key verification failed" in errors:
+        return DaemonForbidden(
+            first + "its host key is not in known_hosts",
+            next_step=f"run ssh {host} once and compare the key; in a pipeline, add the key to known_hosts",
+        )
+    if refused := re.search(r"Permission denied \(([^)\r\n]*)\)", errors):
+        agent = "" if os.environ.get("SSH_AUTH_SOCK") else "; no ssh agent runs here (SSH_AUTH_SOCK is not set)"
+        return DaemonForbidden(
+            first + f"it accepts none of our keys (it allows: {refused[1]}){agent}",
+            next_step=f"ssh -v {host} shows which keys were tried; ssh-add -l lists those of the agent",
+        )
+    return DaemonUnreachable(first + (_last_line(errors) or "ssh ended"), next_step=f"ssh {host} docker info")
+
+
+def channel_refusal(errors: str) -> str:
+    """Why the server did not connect to the socket, by its last refusal; empty if it refused nothing."""
+    refusals = [m["detail"] or m["kind"] for m in _CHANNEL.finditer(errors)]
+    return shortened(refusals[-1].lower()) if refusals else ""
+
+
+def is_forwarding_refused(errors: str) -> bool:
+    """Whether the forward does not work, for a reason that a program on the server does not have: the server forbids
+    it, or the user's daemon has another socket.
+    """
+    return bool(_CHANNEL.search(errors))
+
+
+def _last_line(errors: str) -> str:
+    lines = [line.strip() for line in errors.splitlines() if not _NOISE.match(line)]
+    return shortened(lines[-1]) if lines else ""

@@ -1,0 +1,233 @@
+"""A daemon behind ssh: one `ssh` process per host and run forwards the daemon's socket to a private one here.
+
+It is the user's own ssh, with their ssh_config, agent and jump hosts, and it never asks a question. Where the server
+forbids to forward sockets, each connection runs `docker system dial-stdio` there, over the same ssh connection.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from cortexctl.errors import DaemonError, DaemonUnreachable
+from cortexctl.hosts.transport import unreachable
+from cortexctl.hosts.transports.ssh_errors import channel_refusal, is_forwarding_refused, ssh_failure
+from cortexctl.hosts.transports.unix_socket import connected
+
+REMOTE_SOCKET = "/var/run/docker.sock"
+OPENING = 30.0
+"""Seconds for an ssh connection, with its authentication and all jump hosts."""
+OPTIONS = (
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+    *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
+    *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "PermitLocalCommand=no"),
+    *("-o", "RemoteCommand=none", "-o", "RequestTTY=no", "-o", "LogLevel=INFO"),
+)
+"""No questions, a dead connection is noticed after 15 s, and nothing but our forward."""
+MASTER = (
+    *("-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no"),
+    *("-o", "StreamLocalBindUnlink=yes", "-o", "StreamLocalBindMask=0177"),
+)
+GUARD = """
+folder=$1; shift
+exec 3<&0
+"$@" 3<&- </dev/null &
+ssh=$!
+( read -r _ <&3; kill "$ssh" ) 2>/dev/null &
+guard=$!
+exec 3<&-
+wait "$ssh"; code=$?
+kill "$guard" 2>/dev/null
+rm -rf "$folder"
+exit "$code"
+"""
+"""Ends ssh as soon as our end of its input is closed: also if this process is killed. Then it removes the folder."""
+_PAUSE = 0.02
+
+
+class SshTunnel:
+    """Implements `transport.Transport`. A connection that breaks is made again by the next request."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self._login = [*(["-l", unquote(parts.username)] if parts.username else [])]
+        self._login += ["-p", str(parts.port)] if parts.port else []
+        self._host = parts.hostname or ""
+        self._socket = unquote(parts.path).rstrip("/")
+        self._guard = threading.Lock()
+        self._process: _Process | None = None
+        self._by_program = False
+        """Whether the server forbids to forward sockets."""
+        self._programs: list[subprocess.Popen[bytes]] = []
+
+    def connect(self, seconds: float) -> socket.socket:
+        with self._guard:
+            process = self._opened(seconds)
+            connection = self._program(process) if self._by_program else None
+        if connection is None:
+            connection = _connected(process.socket, seconds)
+        if connection is None:
+            raise self.fault(ConnectionResetError("the ssh connection ended"))
+        connection.settimeout(seconds)
+        return connection
+
+    def fault(self, cause: OSError) -> DaemonError:
+        errors = self._process.errors() if self._process else ""
+        if isinstance(cause, TimeoutError):
+            return unreachable(self.url, cause, "")
+        if self._process is not None and self._process.ended():
+            return ssh_failure(self._host, errors)
+        if refusal := channel_refusal(errors):
+            return DaemonUnreachable(
+                f"no Docker daemon at {self.url}: on {self._host}, {self._socket or REMOTE_SOCKET}: {refusal}",
+                next_step=f"ssh {self._host} docker info",
+            )
+        return DaemonUnreachable(
+            f"no Docker daemon at {self.url}: {cause.strerror or cause}", next_step=f"ssh {self._host} docker info"
+        )
+
+    def close(self) -> None:
+        with self._guard:
+            self._reap(everything=True)
+            if self._process is not None:
+                self._process.close()
+
+    def _opened(self, seconds: float) -> _Process:
+        """The running ssh process; started if there is none."""
+        if self._process is not None and not self._process.ended():
+            return self._process
+        if self._process is not None:
+            self._process.close()
+        self._process = process = _Process([*OPTIONS, *MASTER, *self._login], self._host, self._socket or REMOTE_SOCKET)
+        end = time.monotonic() + max(seconds, OPENING)
+        while not process.is_ready():
+            if process.ended():
+                raise ssh_failure(self._host, process.errors())
+            if time.monotonic() > end:
+                process.close()
+                raise DaemonUnreachable(
+                    f"no ssh connection to {self._host} within {OPENING:.0f} s",
+                    next_step=f"ssh {self._host} docker info",
+                )
+            time.sleep(_PAUSE)
+        self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
+        return process
+
+    def _program(self, process: _Process) -> socket.socket:
+        """A connection over a program there, which passes everything on to the daemon."""
+        self._reap()
+        daemon = ["-H", f"unix://{self._socket}"] if self._socket else []
+        ours, theirs = socket.socketpair()
+        argv = ["ssh", *OPTIONS, "-o", "ControlMaster=no", "-S", str(process.control), *self._login, "-T"]
+        with theirs:
+            try:
+                program = subprocess.Popen(
+                    [*argv, "--", self._host, "docker", *daemon, "system", "dial-stdio"],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=process.log,
+                    start_new_session=True,
+                )
+            except OSError as cause:
+                ours.close()
+                raise self.fault(cause) from cause
+        self._programs.append(program)
+        return ours
+
+    def _reap(self, *, everything: bool = False) -> None:
+        """Programs end with their connection; their exit codes must be read once."""
+        if everything:
+            for program in self._programs:
+                with suppress(OSError):
+                    program.terminate()
+                program.wait()
+        self._programs = [p for p in self._programs if p.poll() is None]
+
+
+class _Process:
+    """`ssh`, its private folder, and what it writes about errors."""
+
+    def __init__(self, options: list[str], host: str, remote_socket: str) -> None:
+        self._folder = Path(_private_folder())
+        self.socket = self._folder / "docker"
+        self.control = self._folder / "ssh"
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        forward = f"{self.socket}:{remote_socket}"
+        argv = ["ssh", "-N", "-T", "-S", str(self.control), *options, "-L", forward, "--", host]
+        if shutil.which("ssh") is None:
+            self._remove()
+            raise DaemonUnreachable(
+                "ssh is not installed on this machine", next_step="install OpenSSH's client: apt install openssh-client"
+            )
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "cortexctl-ssh", str(self._folder), *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log,
+            start_new_session=True,  # Ctrl-C ends our steps in order, and they need the connection until then
+        )
+
+    def is_ready(self) -> bool:
+        return self.socket.exists()
+
+    def ended(self) -> bool:
+        return self._guard.poll() is not None
+
+    def errors(self) -> str:
+        """What ssh wrote. `pread`, because the file's position belongs to ssh."""
+        if self.log.closed:
+            return ""
+        size = os.fstat(self.log.fileno()).st_size
+        return os.pread(self.log.fileno(), 65536, max(0, size - 65536)).decode(errors="replace")
+
+    def close(self) -> None:
+        """Ends ssh; its guard removes the folder."""
+        if self._guard.stdin and not self._guard.stdin.closed:
+            with suppress(OSError):
+                self._guard.stdin.close()
+        try:
+            self._guard.wait(5)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+        self._remove()
+
+    def _remove(self) -> None:
+        self.log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _private_folder() -> str:
+    """Only this user can open it. The path of a socket may have about 100 characters, and ssh adds some."""
+    folder = tempfile.mkdtemp(prefix="cortexctl-ssh-")
+    if len(folder) <= 60:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix="cortexctl-ssh-", dir="/tmp")
+
+
+def _connected(path: Path, seconds: float) -> socket.socket | None:
+    try:
+        return connected(str(path), seconds)
+    except OSError:
+        return None
+
+
+def _forwards(process: _Process, seconds: float) -> bool:
+    """Whether a daemon answers over the forward."""
+    connection = _connected(process.socket, seconds)
+    if connection is None:
+        return False
+    with connection, suppress(OSError):
+        connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+        return bool(connection.recv(1))
+    return False

@@ -1,0 +1,79 @@
+"""The hosts of a stack, and checks of their blocks against the way to their daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from cortexctl.desired.stack import Host, TlsFiles
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.stack.document import Document
+from cortexctl.stack.schema import HostTable, StackFile
+from cortexctl.text.units import size_in_bytes
+
+
+def host_of(name: str, table: HostTable, default_docker: str) -> Host:
+    """A host of the stack. `default_docker`: the daemon's URL if the table has none."""
+    gpus = table.gpus
+    docker = table.docker or default_docker
+    return Host(
+        name,
+        docker,
+        table.address or _address(docker),
+        gpus.count if gpus else None,
+        (gpus.name or "") if gpus else "",
+        size_in_bytes(gpus.memory) if gpus and gpus.memory else None,
+        gpus.compute_capability if gpus else None,
+        TlsFiles(table.tls.ca, table.tls.cert, table.tls.key) if table.tls else None,
+    )
+
+
+def _address(docker: str) -> str:
+    """Where clients reach published ports, as far as the daemon's URL names it."""
+    is_network = docker.startswith(("ssh://", "tcp://"))
+    return (urlsplit(docker).hostname if is_network else None) or "127.0.0.1"
+
+
+def is_here(host: HostTable, default_docker: str) -> bool:
+    """Whether its folders can be read on this machine."""
+    return (host.docker or default_docker).startswith("unix://")
+
+
+def check_hosts(stack: StackFile, document: Document, default_docker: str) -> Iterator[Diagnostic]:
+    """Settings that the transport of a host cannot use."""
+    for name, host in stack.hosts.items():
+        url = host.docker or default_docker
+        if host.tls and not url.startswith(("tcp://", "context:")):
+            yield error(
+                "CX231",
+                f'the host "{name}" has TLS files, but {url} does not use TLS',
+                document.place(("hosts", name, "tls"), key=True),
+                help="write tcp://HOST:2376 in its `docker`, or remove `tls`",
+            )
+        if is_here(host, default_docker):
+            continue
+        for key in ("models_dir", "hf_cache"):
+            path = getattr(host, key)
+            if path and not path.startswith("/"):
+                yield error(
+                    "CX231",
+                    f'{key} of the host "{name}" is a path of this machine, but the daemon is elsewhere ({url})',
+                    document.place(("hosts", name, key)),
+                    help=f"write the absolute path on that host, for example /srv/{key.removesuffix('_dir')}",
+                )
+        yield from _volumes(stack, document, name, url)
+
+
+def _volumes(stack: StackFile, document: Document, host: str, url: str) -> Iterator[Diagnostic]:
+    for model, table in stack.models.items():
+        if table.hosts and host not in table.hosts:
+            continue
+        for index, text in enumerate(table.volumes):
+            source = text.split(":")[0]
+            if "/" in source and not source.startswith("/"):
+                yield error(
+                    "CX231",
+                    f'{source} is a path of this machine, but the daemon of the host "{host}" is elsewhere ({url})',
+                    document.place(("models", model, "volumes", index)),
+                    help="write the absolute path on that host",
+                )
