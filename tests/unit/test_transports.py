@@ -1,0 +1,167 @@
+"""The choice of a transport by the URL of a host, Docker's contexts, and the texts of ssh's errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from cortexctl.desired.stack import Host, TlsFiles
+from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
+from cortexctl.hosts.transports.choice import connection_to, transport_to
+from cortexctl.hosts.transports.docker_context import default_docker, read_context
+from cortexctl.hosts.transports.ssh_errors import channel_refusal, ssh_failure
+from cortexctl.hosts.transports.ssh_tunnel import SshTunnel
+from cortexctl.hosts.transports.tls_port import TlsPort
+from cortexctl.hosts.transports.unix_socket import UnixSocket
+
+PEMS = ("ca.pem", "cert.pem", "key.pem")
+
+
+def write_context(config: Path, name: str, content: object, *, tls: bool = False) -> None:
+    key = hashlib.sha256(name.encode()).hexdigest()
+    meta = config / "contexts" / "meta" / key
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text(json.dumps(content))
+    if tls:
+        files = config / "contexts" / "tls" / key / "docker"
+        files.mkdir(parents=True)
+        for pem in PEMS:
+            (files / pem).write_text("")
+
+
+def endpoint(url: object) -> object:
+    return {"Name": "x", "Endpoints": {"docker": {"Host": url}}}
+
+
+def test_each_scheme_has_its_transport() -> None:
+    tls = TlsFiles("ca", "cert", "key")
+    assert isinstance(transport_to("unix:///run/docker.sock"), UnixSocket)
+    assert isinstance(transport_to("ssh://ops@gpu-1"), SshTunnel)
+    assert isinstance(transport_to("tcp://gpu-1:2376", tls), TlsPort)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://gpu-1:2375", "unix://", "unix://relative", "npipe:////./pipe/docker", "gpu-1", ""]
+)
+def test_another_scheme_is_refused_with_the_forms_that_work(url: str) -> None:
+    with pytest.raises(DaemonUnreachable, match="its scheme is not supported") as caught:
+        transport_to(url)
+    assert "ssh://USER@HOST" in caught.value.next_step
+
+
+def test_a_port_without_tls_is_refused() -> None:
+    with pytest.raises(DaemonForbidden, match="everybody who reaches such a port is root on its host"):
+        transport_to("tcp://gpu-1:2375", environ={})
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"DOCKER_CERT_PATH": "/certs"}, "/certs"),
+        ({"DOCKER_CERT_PATH": "/certs", "DOCKER_TLS_VERIFY": "1", "DOCKER_CONFIG": "/config"}, "/certs"),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CONFIG": "/config"}, "/config"),
+    ],
+)
+def test_the_files_of_the_environment_are_those_of_the_docker_command(environ: dict[str, str], folder: str) -> None:
+    with pytest.raises(DaemonForbidden, match=f"{folder}/ca.pem cannot be read"):
+        transport_to("tcp://gpu-1:2376", environ=environ).connect(1)
+
+
+def test_paths_of_the_stack_start_at_its_folder(tmp_path: Path) -> None:
+    host = Host("gpu-1", "tcp://gpu-1:2376", tls=TlsFiles("tls/ca.pem", "tls/cert.pem", "tls/key.pem"))
+    with pytest.raises(DaemonForbidden, match=f"{tmp_path}/tls/ca.pem cannot be read"):
+        connection_to(host, tmp_path).transport.connect(1)
+
+
+def test_a_url_that_cannot_be_used_is_the_problem_of_each_request() -> None:
+    connection = connection_to(Host("gpu-1", "context:of another machine"))
+    for _ in range(2):
+        with pytest.raises(DaemonUnreachable, match="there is no Docker context"):
+            connection.transport.connect(1)
+    connection.transport.close()
+
+
+# ---- contexts
+
+
+def test_a_context_leads_to_its_daemon(tmp_path: Path) -> None:
+    write_context(tmp_path, "gpu", endpoint("ssh://ops@gpu-1"))
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    assert read_context("gpu", environ).url == "ssh://ops@gpu-1"
+    assert transport_to("context:gpu", environ=environ).url == "ssh://ops@gpu-1"
+
+
+def test_a_context_brings_its_tls_files(tmp_path: Path) -> None:
+    write_context(tmp_path, "gpu", endpoint("tcp://gpu-1:2376"), tls=True)
+    context = read_context("gpu", {"DOCKER_CONFIG": str(tmp_path)})
+    assert context.tls is not None
+    assert [Path(p).name for p in (context.tls.ca, context.tls.cert, context.tls.key)] == list(PEMS)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"Endpoints": None}, endpoint(None), endpoint(7), endpoint("context:gpu")])
+def test_a_context_of_the_wrong_shape_is_one_sentence(tmp_path: Path, content: object) -> None:
+    write_context(tmp_path, "gpu", content)
+    with pytest.raises(DaemonUnreachable, match='the Docker context "gpu"') as caught:
+        read_context("gpu", {"DOCKER_CONFIG": str(tmp_path)})
+    assert caught.value.next_step == "docker context inspect gpu"
+
+
+@pytest.mark.parametrize(
+    ("environ", "current", "expected"),
+    [
+        ({}, None, "unix:///var/run/docker.sock"),
+        ({}, "default", "unix:///var/run/docker.sock"),
+        ({}, "gpu", "context:gpu"),
+        ({}, 7, "unix:///var/run/docker.sock"),
+        ({"DOCKER_CONTEXT": "other"}, "gpu", "context:other"),
+        ({"DOCKER_CONTEXT": "default"}, "gpu", "unix:///var/run/docker.sock"),
+        ({"DOCKER_HOST": "ssh://gpu-2", "DOCKER_CONTEXT": "other"}, "gpu", "ssh://gpu-2"),
+    ],
+)
+def test_the_default_daemon_is_that_of_the_docker_command(
+    tmp_path: Path, environ: dict[str, str], current: object, expected: str
+) -> None:
+    if current is not None:
+        (tmp_path / "config.json").write_text(json.dumps({"currentContext": current}))
+    assert default_docker({"DOCKER_CONFIG": str(tmp_path), **environ}) == expected
+
+
+# ---- ssh's errors
+
+WARNING = "Warning: Permanently added '10.0.0.1' to the list of known hosts.\n"
+CHANGED = "@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@\nHost key verification failed.\n"
+
+
+@pytest.mark.parametrize(
+    ("errors", "text"),
+    [
+        (CHANGED, "its host key is not the one in known_hosts"),
+        (
+            "No ED25519 host key is known for gpu-1\nHost key verification failed.\n",
+            "its host key is not in known_hosts",
+        ),
+        ("ops@gpu-1: Permission denied (publickey).\n", "it accepts none of our keys (it allows: publickey)"),
+        (WARNING + "ssh: connect to host gpu-1 port 22: Connection refused\n", "port 22: Connection refused"),
+        ("ssh: Could not resolve hostname gpu-1: Name or service not known\r\n", "Could not resolve hostname gpu-1"),
+        ("client_loop: send disconnect: Broken pipe\n", "send disconnect: Broken pipe"),
+        (WARNING, "ssh ended"),
+        ("", "ssh ended"),
+        ("\x1b[31mevil\x1b[0m" * 2000, "no ssh connection to gpu-1"),
+    ],
+)
+def test_an_error_of_ssh_is_one_sentence_with_the_next_step(errors: str, text: str) -> None:
+    error: DaemonError = ssh_failure("gpu-1", errors)
+    assert error.message.startswith("no ssh connection to gpu-1: ")
+    assert text in error.message
+    assert len(error.message) < 3000
+    assert "ssh" in error.next_step
+
+
+def test_the_last_refusal_of_a_channel_counts() -> None:
+    errors = "channel 1: open failed: administratively prohibited: open failed\r\nchannel 2: open failed: connect failed: No such file\r\n"
+    assert channel_refusal(errors) == "no such file"
+    assert channel_refusal("channel 3: open failed: unknown channel type\n") == "unknown channel type"
+    assert channel_refusal(WARNING) == ""
