@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.hosts import OwnHost, own_hosts
+from tests.engine.kill_points import kill_after_every_step
 from tests.engine.lanes import Lane, Lanes
 from tests.engine.remote import TLS_PORT, Certificates, SshClient, SshServer, ssh_server, tls_front
-from tests.engine.test_faults_kills import kill_after_every_step
 from tests.fakes.watching import watching_proxy
 from tests.forks import Forked
 from tests.live import STAND_IN, LiveDaemon, Ran
