@@ -93,6 +93,7 @@ def json_form(value: dict[str, Any]) -> dict[str, Any]:
 
 _HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])"
 _PORT = r"(?::[0-9]{1,5})?"
+LARGEST_PORT = 65_535
 DOCKER_FORMS = (
     r"unix:///.+",
     rf"ssh://(?:[A-Za-z0-9_][^@/:\s]*@)?{_HOST}{_PORT}(?:/\S*)?",
@@ -103,7 +104,8 @@ DOCKER_FORMS = (
 
 
 def docker_form(text: str) -> str:
-    if not re.fullmatch("|".join(DOCKER_FORMS), text):
+    port = re.search(r"^(?:ssh|tcp)://[^/]*:([0-9]+)(?:/|$)", text)
+    if not re.fullmatch("|".join(DOCKER_FORMS), text) or (port and not 0 < int(port[1]) <= LARGEST_PORT):
         raise ValueError(
             f'"{text}" is not the URL of a Docker daemon; write "unix:///var/run/docker.sock", "ssh://USER@HOST", '
             '"tcp://HOST:2376" or "context:NAME"'

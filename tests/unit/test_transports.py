@@ -52,6 +52,12 @@ def test_another_scheme_is_refused_with_the_forms_that_work(url: str) -> None:
     assert "ssh://USER@HOST" in caught.value.next_step
 
 
+@pytest.mark.parametrize("url", ["tcp://gpu-1:99999", "ssh://gpu-1:0", "ssh://", "tcp://:2376", "ssh://[::1"])
+def test_a_url_without_a_host_or_with_a_wrong_port_is_refused(url: str) -> None:
+    with pytest.raises(DaemonUnreachable, match="it names no host, or no valid port"):
+        transport_to(url)
+
+
 def test_a_port_without_tls_is_refused() -> None:
     with pytest.raises(DaemonForbidden, match="everybody who reaches such a port is root on its host"):
         transport_to("tcp://gpu-1:2375", environ={})
@@ -127,6 +133,12 @@ def test_the_default_daemon_is_that_of_the_docker_command(
     if current is not None:
         (tmp_path / "config.json").write_text(json.dumps({"currentContext": current}))
     assert default_docker({"DOCKER_CONFIG": str(tmp_path), **environ}) == expected
+
+
+def test_a_current_context_with_a_socket_of_this_machine_is_that_socket(tmp_path: Path) -> None:
+    write_context(tmp_path, "desktop", endpoint("unix:///run/desktop.sock"))
+    environ = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "desktop"}
+    assert default_docker(environ) == "unix:///run/desktop.sock"
 
 
 # ---- ssh's errors

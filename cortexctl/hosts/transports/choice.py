@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
@@ -44,6 +45,8 @@ class Unusable:
 def transport_to(url: str, tls: TlsFiles | None = None, environ: Mapping[str, str] = os.environ) -> Transport:
     """`tls`: of the stack; else the files of DOCKER_CERT_PATH. Raises DaemonUnreachable and DaemonForbidden."""
     scheme, _, rest = url.partition(":")
+    if scheme in {"tcp", "ssh"} and not _names_a_host(url):
+        raise DaemonUnreachable(f"{url} cannot be reached: it names no host, or no valid port", next_step=SUPPORTED)
     match scheme:
         case "unix" if rest.startswith("///") and len(rest) > len("///"):
             return UnixSocket(url)
@@ -61,6 +64,14 @@ def transport_to(url: str, tls: TlsFiles | None = None, environ: Mapping[str, st
             endpoint = read_context(rest, environ)
             return transport_to(endpoint.url, tls or endpoint.tls, environ)
     raise DaemonUnreachable(f"{url} cannot be reached: its scheme is not supported", next_step=SUPPORTED)
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _below(folder: Path, files: TlsFiles | None) -> TlsFiles | None:

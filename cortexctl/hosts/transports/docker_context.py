@@ -56,7 +56,13 @@ def default_docker(environ: Mapping[str, str]) -> str:
     if url := environ.get("DOCKER_HOST"):
         return url
     name = environ.get("DOCKER_CONTEXT") or _current(environ)
-    return f"context:{name}" if name and name != DEFAULT else DEFAULT_DOCKER
+    if not name or name == DEFAULT:
+        return DEFAULT_DOCKER
+    try:
+        url = read_context(name, environ).url
+    except DaemonUnreachable:  # the first request reports it
+        url = ""
+    return url if url.startswith("unix://") else f"context:{name}"
 
 
 def config_folder(environ: Mapping[str, str]) -> Path:

@@ -119,7 +119,10 @@ class SshTunnel:
                     next_step=f"ssh {self._host} docker info",
                 )
             time.sleep(_PAUSE)
-        self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
+        try:
+            self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
+        except OSError as cause:
+            raise self.fault(cause) from cause
         return process
 
     def _program(self, process: _Process) -> socket.socket:
@@ -223,11 +226,11 @@ def _connected(path: Path, seconds: float) -> socket.socket | None:
 
 
 def _forwards(process: _Process, seconds: float) -> bool:
-    """Whether a daemon answers over the forward."""
+    """Whether a daemon answers over the forward. Raises TimeoutError if it accepts the connection and stays silent."""
     connection = _connected(process.socket, seconds)
     if connection is None:
         return False
-    with connection, suppress(OSError):
+    with connection, suppress(ConnectionError):
         connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
         return bool(connection.recv(1))
     return False
