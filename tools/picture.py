@@ -1,4 +1,4 @@
-"""Writes docs/images/plan.svg, the README's picture: a real plan, in the terminal's colours (`make picture`).
+"""Writes docs/images/plan.svg, the README's picture: a real plan, in the terminal's colours (`make reference`).
 
 The plan is that of tests/cases/plan/readme. The file is plain SVG text, so it is small and its text can be selected.
 """

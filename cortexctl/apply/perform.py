@@ -84,7 +84,8 @@ class Performer:
             case RemoveContainer(container):
                 daemon.remove(container)
             case RemoveNetwork(name):
-                return "" if daemon.remove_network(name, self.owner) else "not removed: it is in use, or not ours"
+                is_gone = daemon.remove_network(name, self.owner)
+                return "removed" if is_gone else "not removed: it is in use, or not ours"
             case Pause():
                 raise ValueError("a pause is the executor's")
             case _:

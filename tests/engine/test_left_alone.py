@@ -36,7 +36,7 @@ def test_a_commit_of_ours_outlives_replacement_rollback_removal_and_destroy(live
     planned = did(live, "plan", str(stack), "--detailed-exitcode")
     for name in (copy, other):
         assert f"the container {name} got this stack's labels from its image" in planned.out + planned.err
-    assert "1 container of ours" in planned.out
+    assert "1 managed container" in planned.out
     assert copy in did(live, "status", str(stack)).out
     assert copy in live.cortexctl("drift", str(stack), "--no-health").out
 

@@ -70,11 +70,13 @@ def test_a_replacement_expects_the_measured_time_and_never_guesses(tmp_path: Pat
     world.apply(first)
     (change,) = world.plan(stack(tmp_path, with_length(2048))).changes
     assert (change.cost.starts, change.cost.stops) == (1, 0)
-    assert cost_text(change).startswith(f"down about {change.cost.expected}s and the stop (1 past start), at most")
+    assert cost_text(change).startswith(
+        f"down about {change.cost.expected}s plus the time to stop (1 past start), at most"
+    )
     world.apply(world.plan(stack(tmp_path, with_length(2048))))
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert (change.cost.starts, change.cost.stops) == (2, 1)
-    assert "and the stop" not in cost_text(change)
+    assert "plus the time to stop" not in cost_text(change)
     world.daemon().records.clear()
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert change.cost.expected is None

@@ -53,8 +53,8 @@ def test_every_format_of_a_saved_plan(run: Run, saved: Path) -> None:
     assert shown.stderr == ""
     assert shown.stdout.startswith("This plan has 1 error and cannot be applied. The errors")
     assert "Stack inference-prod (stacks/prod.toml)" in shown.stdout
-    assert "vllm-model-llama-70b, killed after" not in shown.stdout
-    assert "vllm-model-llama-70b, killed after" in run("show", "plan.json", "--explain").stdout
+    assert "vllm-model-llama-70b, SIGKILL after" not in shown.stdout
+    assert "vllm-model-llama-70b, SIGKILL after" in run("show", "plan.json", "--explain").stdout
     assert run("show", "plan.json", "--format", "json").stdout == saved.read_text(encoding="utf-8")
     assert run("show", "plan.json", "--format", "markdown").stdout == plan_markdown(plan)
     assert run("show", "plan.json", "--format", "html").stdout == plan_html(plan)

@@ -23,11 +23,15 @@ from cortexctl.apply.events import (
 )
 from cortexctl.plan.action import Action
 from cortexctl.plan.steps import (
+    AdoptContainer,
+    ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
     PassGate,
+    Pause,
     PullImage,
     RemoveContainer,
+    RemoveNetwork,
     RenameContainer,
     SetRestart,
     StartContainer,
@@ -219,6 +223,14 @@ def done_text(task: Task, names: Mapping[str, str]) -> str:
             return f"removed {names.get(container, container)}"
         case PullImage(reference):
             return f"pulled {reference}"
+        case EnsureNetwork(name) | RemoveNetwork(name):
+            return f"network {name}"  # the note says the rest: created, removed, not removed
+        case AdoptContainer(container):
+            return f"adopted {names.get(container, container)}"
+        case ConnectNetwork(container, network):
+            return f"connected {names.get(container, container)} to {network}"
+        case Pause(pause):
+            return f"waited {show_seconds(pause)}"
         case _:
             return task_text(task, names)
 

@@ -59,7 +59,7 @@ def left_out(report: DriftReport) -> Iterator[str]:
     """The findings that are not shown, and the parts that were not checked."""
     others = len(report.of(Kind.UNMANAGED))
     if others and Kind.UNMANAGED not in report.kinds:
-        yield f"{counted(others, 'container')} of others, not touched"
+        yield f"{counted(others, 'unmanaged container')}, not touched"
     if not report.health_checked:
         yield "server health not checked"
     if report.unchecked:

@@ -127,7 +127,7 @@ def past_text(costs: Sequence[Cost]) -> str:
     starts = sum(c.starts for c in costs)
     without = len(costs) - len(known)
     by = f"{starts} past {'start' if starts == 1 else 'starts'}" + (f", unknown on {without}" if without else "")
-    stop = " and the stop" if any(c.down and not c.stops for c in costs) else ""
+    stop = " plus the time to stop" if any(c.down and not c.stops for c in costs) else ""
     return f"{seconds}{stop} ({by})"
 
 
@@ -235,25 +235,25 @@ def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR09
         case PullImage(reference):
             return f"pull {reference}"
         case EnsureNetwork(name):
-            return f"network {name}"
+            return f"ensure network {name}"
         case CreateContainer(name, generation):
             return f"create {name} (generation {generation})"
         case AdoptContainer(container):
             return f"adopt {names.get(container, container)}"
         case TryReach(container):
-            return f"check the path to {names.get(container, container)}"
+            return f"check that {names.get(container, container)} is reachable"
         case StopContainer(container, timeout):
-            return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
+            return f"stop {names.get(container, container)}, SIGKILL after {show_seconds(timeout)}"
         case StartContainer(container):
             return f"start {names.get(container, container)}"
         case PassGate(container):
             return f"gate {names.get(container, container)}"
         case SetRestart(container, policy):
-            return f"restart policy of {names.get(container, container)}: {policy}"
+            return f"set the restart policy of {names.get(container, container)} to {policy}"
         case UpdateContainer(container, memory, cpus):
             limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
             limits += [f"cpus {cpus:g}"] if cpus is not None else []
-            return f"limits of {names.get(container, container)}: {', '.join(limits)}"
+            return f"set the limits of {names.get(container, container)}: {', '.join(limits)}"
         case ConnectNetwork(container, network):
             return f"connect {names.get(container, container)} to {network}"
         case RenameContainer(container, name, was):

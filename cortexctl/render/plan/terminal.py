@@ -56,6 +56,7 @@ def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "
     parts = [_header(plan, ink)]
     blocks = fold(plan.changes)
     parts += ["\n".join(_block(block, steps, names, forecasts, ink)) for block in blocks]
+    parts += ["\n".join(lines) for lines in [_host_steps(plan, steps, ink)] if lines]
     if plan.diagnostics:
         parts.append(diagnostics_text(plan.diagnostics, ink).rstrip("\n"))
     parts.append(_recap(plan, blocks, ink, visible(next_step)))
@@ -79,9 +80,9 @@ def _header(plan: Plan, ink: Ink) -> str:
     partial = ink(f"partial plan ({' '.join(plan.selection)})", "yellow", "bold") if plan.selection else ""
     reached = len(plan.hosts) - len(plan.unreachable)
     hosts = counted(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
-    ours = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
+    ours = counted(sum(h.containers for h in plan.hosts), "managed container")
     unmanaged = sum(h.unmanaged for h in plan.hosts)
-    others = f"{unmanaged} of others, not touched" if unmanaged else ""
+    others = f"{unmanaged} unmanaged, not touched" if unmanaged else ""
     destroy = ink("DESTROY", "red", "bold") if plan.destroy else ""
     return "   ".join(
         part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, ours, others) if part
@@ -115,6 +116,13 @@ def _block(
     for each in block.changes:
         for step in steps.get((each.host, each.address), ()):
             yield f"{MARGIN}{ink(step.id, 'dim')}  {task_text(step.task, names)}"
+
+
+def _host_steps(plan: Plan, steps: Mapping[tuple[str, str], Sequence[Step]], ink: Ink) -> list[str]:
+    """The steps that belong to no change: images and networks."""
+    own = (step for h in plan.hosts for step in steps.get((h.host.name, ""), ()))
+    lines = [f"{MARGIN}{ink(step.id, 'dim')}  {task_text(step.task, plan.container_names)}" for step in own]
+    return [f"      {ink('Steps for the whole host', 'bold')}", *lines] if lines else []
 
 
 def _verdict(line: str, ink: Ink) -> str:
