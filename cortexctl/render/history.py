@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.render.plan.phrases import SYMBOLS
+from cortexctl.plan.action import Reason, ReasonCode
+from cortexctl.render.plan.phrases import SYMBOLS, reason_text
 from cortexctl.render.sanitise import all_visible
 from cortexctl.render.style import Ink
 from cortexctl.text.units import show_seconds
@@ -103,17 +104,18 @@ def _block(run: Run, ink: Ink) -> Iterator[str]:
 def _ended(end: Record, ink: Ink) -> str:
     outcome = str(end.get("outcome", ""))
     duration = f" in {show_seconds(end['seconds'])}" if isinstance(end.get("seconds"), int | float) else ""
-    code = f", exit {end['exit_code']}" if end.get("exit_code") else ""
+    code = f", exit code {end['exit_code']}" if end.get("exit_code") else ""
     return ink(outcome, _COLOURS.get(outcome, "yellow")) + duration + code
 
 
 def _change(change: Record, ink: Ink) -> Iterator[str]:
     generation = change.get("generation", {})
     before, after = generation.get("before"), generation.get("after")
-    moved = f"   generation {before or 'none'} -> {after or 'none'}" if before != after else ""
+    generations = " -> ".join(str(number) for number in (before, after) if number)
+    moved = f"   generation {generations}" if before != after else ""
     duration = f" in {show_seconds(change['seconds'])}" if isinstance(change.get("seconds"), int | float) else ""
     outcome = str(change.get("outcome", ""))
-    reasons = ", ".join(_reason(r) for r in change.get("reasons", ()))
+    reasons = "; ".join(_reason(r) for r in change.get("reasons", ()))
     symbol = _SYMBOLS.get(str(change.get("action")), "?")
     shown = ink(outcome, _COLOURS.get(outcome, "yellow"))
     yield f"  {symbol:<3} {change.get('address')!s}   {change.get('action')}{moved}   {shown}{duration}"
@@ -126,7 +128,15 @@ def _change(change: Record, ink: Ink) -> Iterator[str]:
 
 def _reason(reason: Record) -> str:
     code, detail = str(reason.get("code", "")), str(reason.get("detail", ""))
-    return f"{code.replace('_', ' ')} {detail}".strip() if code != "changed" else f"{detail} changed"
+    try:
+        known = ReasonCode(code)
+    except ValueError:  # written by a newer release, or edited by hand
+        return f"{code.replace('_', ' ')} {detail}".strip()
+    return (
+        f"{detail} changed"
+        if known is ReasonCode.CHANGED
+        else reason_text(Reason(known, detail)).removeprefix("because ")
+    )
 
 
 def _revision(text: str) -> str:

@@ -164,8 +164,8 @@ def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_rolls_it_back(
     summary = report(client, record_property)
     assert failed.code == 1, failed.out + failed.err
     assert "4096" in failed.out.partition("fix  ")[2].partition("\n")[0], failed.out
-    assert "rolled back 1" in failed.out
-    assert "not started 1" in failed.out
+    assert "1 rolled back" in failed.out
+    assert "1 not started" in failed.out
     assert {name: live.inspect(name)["Id"] for name in NAMES} == before
     assert lengths() == [1024, 1024]
     assert (client.answered > 20, client.failed) == (True, 0), summary

@@ -117,7 +117,7 @@ def test_a_failing_rollout_is_reported_from_start_to_end(live: LiveDaemon, stack
     blocks = shown.out.split("\n\n")
     assert "failed in" in blocks[0]
     assert f"{address}   replace   rolled back" in blocks[0]
-    assert f"{address}   create   generation none -> 1   done" in blocks[1]
+    assert f"{address}   create   generation 1   done" in blocks[1]
     as_json = json.loads(live.cortexctl("history", str(stack), "--format", "json", "--limit", "1").out)
     assert [run["run"] for run in as_json] == [lines[0]["run"]]
 

@@ -78,7 +78,7 @@ def test_history_shows_the_newest_first_and_one_block_a_run(tmp_path: Path) -> N
     assert "no end is recorded" in blocks[0]
     assert "here/tiny   replace   was planned" in blocks[0]
     assert blocks[1].splitlines()[:4] == [
-        "2023-11-14 22:13:20 UTC   apply demo   failed in 13s, exit 1",
+        "2023-11-14 22:13:20 UTC   apply demo   failed in 13s, exit code 1",
         "  ops on box   run run2   revision 0123abcd0123 with uncommitted changes",
         "  -/+ here/tiny   replace   rolled back in 12s",
         "      args.max_model_len changed",

@@ -136,9 +136,9 @@ def _recap(result: Result, seconds: float, next_step: str, ink: Ink) -> Iterator
         counts = [f"{sum(PAST_TENSE[o.change.action] == verb for o in done)} {verb}" for verb in verbs]
         yield f"{ink('Done', 'green', 'bold')}   {'   '.join(counts)}   in {show_seconds(seconds)}"
     else:
-        counts = [ink(f"{f.value} {result.count(f)}", _COLOURS[f]) for f in Fate if result.count(f)]
+        counts = [ink(f"{result.count(f)} {f.value}", _COLOURS[f]) for f in Fate if result.count(f)]
         label = "Interrupted" if result.interrupted else "Result"
         spent = show_seconds(seconds)
-        yield f"{ink(label, 'bold')}   {'   '.join(counts)}   in {spent}   exit {result.exit_code}"
+        yield f"{ink(label, 'bold')}   {'   '.join(counts)}   in {spent}   exit code {result.exit_code}"
     if next_step:
         yield f"{ink('Next', 'bold')}   {next_step}"

@@ -51,11 +51,12 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
             at.transient,
             f"max_num_batched_tokens {s.batched_tokens}, max_num_seqs {s.max_num_seqs}",
         ),
-        (f"{sign} CUDA graphs", at.graphs, "none with enforce_eager" if at.graphs.value else "not charged here"),
+        (f"{sign} CUDA graphs", at.graphs, "enforce_eager avoids them" if at.graphs.value else "not charged here"),
     ]
     if at.available.source == "given" or rows[0][0].strip() == "requested":
         pinned = "kv_cache_memory_bytes would set it" if s.behaviour.since(0, 10, 2) else "the remainder"
-        rows.append(("= KV cache", at.available, "as given" if at.available.source == "given" else pinned))
+        why = "as given" if at.available.source == "given" else pinned
+        rows.append(("= KV cache", at.available, why) if at.pool.groups else ("= unused", at.available, "no KV cache"))
     return [f"  {name:<18}{part.value:>9.2f} GiB  {_range(part):<20} {why}" for name, part, why in rows]
 
 
@@ -68,7 +69,7 @@ def _range(part: Estimate) -> str:
 def _cache(budget: Budget) -> list[str]:
     at = budget.tightest
     if not at.pool.groups:
-        return ["  no KV cache: the model has none"]
+        return ["  the model has no KV cache"]
     if budget.gpu is None and at.available.source != "given":
         return [f"  one request of {budget.length:,} tokens needs {at.needed.value:.2f} GiB of KV cache"]
     spread = (
@@ -102,7 +103,7 @@ def parts_of(budget: Budget, stage: int) -> tuple[float, float, float, float]:
     at = budget.stages[stage]
     total = budget.gpu.total_gib if budget.gpu else at.spent + max(at.available.value, 0.0)
     other = at.non_torch.value + at.transient.value + at.graphs.value
-    cache = max(0.0, at.available.value)
+    cache = max(0.0, at.available.value) if at.pool.groups else 0.0
     return at.weights.value, other, cache, max(0.0, total - at.weights.value - other - cache)
 
 
@@ -114,7 +115,7 @@ def bar(budget: Budget, stage: int, ink: Ink) -> str:
     sizes.append(max(0, WIDTH - sum(sizes)))
     styles = ("blue", "yellow", "green", "dim")
     drawn = "".join(ink(mark * size, style) for mark, size, style in zip(_MARKS, sizes, styles, strict=True))
-    return f"[{drawn}] # weights + other = KV cache . free"
+    return f"[{drawn}] #: weights, +: other, =: KV cache, .: free"
 
 
 def ledger_text(lines: Iterable[GpuLine], ink: Ink) -> str:

@@ -176,7 +176,7 @@ def host_cost_text(host: PlannedHost, changes: Sequence[Change]) -> str:
 
 def reason_lines(change: Change) -> list[str]:
     """One line per reason. Changed fields share one, because each is listed below it."""
-    lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
+    lines = [reason_text(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
     changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
     if changed and change.action is not Action.REPLACE:
         lines.insert(0, f"because {', '.join(changed)} changed")
@@ -219,7 +219,8 @@ _REASONS = {
 }
 
 
-def _reason(reason: Reason) -> str:
+def reason_text(reason: Reason) -> str:
+    """Why the planner decided for a change: "because it is no longer in the stack"."""
     detail = reason.detail or "unknown"
     return _REASONS[reason.code].format(is_or_has(detail) if reason.code is ReasonCode.STOPPED else detail)
 

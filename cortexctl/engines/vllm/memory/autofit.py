@@ -199,5 +199,6 @@ def _pinned(
     size = int(max(needed + at.pool.block_bytes, min(at.available.low, at.available.value) * GIB))
     changes = {"kv_cache_memory_bytes": size}
     pinned = budget(facts, replace(inputs, args={**args, **changes}))
-    steps.append(Tried("pin the cache", changes, "no other use of the GPU changes it", pinned, helped=True))
+    name = "pin the cache, so that other use of the GPU does not change it"
+    steps.append(Tried(name, changes, "it gets the low end of the forecast", pinned, helped=True))
     return pinned, {**args, **changes}
