@@ -93,7 +93,7 @@ class Import:
             raise UsageError(f"{self.host.name} has no container {wanted}; these run vLLM: {names or 'none'}")
         owner = labels.owner_of(matching[0].labels)
         if owner:
-            raise UsageError(f'{wanted} already is a container of the stack "{owner}"')
+            raise UsageError(f'{wanted} is already a container of the stack "{owner}"')
         if matching[0].id not in self.inspections:
             raise UsageError(f"{wanted} was just removed")
         return matching[0].id

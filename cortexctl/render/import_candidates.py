@@ -14,7 +14,7 @@ HEADINGS = ("CONTAINER", "IMAGE", "MODEL", "STATE", "IMPORT")
 def imports_text(host: str, rows: Sequence[ImportCandidate], stack: str, ink: Ink) -> str:
     """`stack`: its command-line options, for the next command."""
     if not rows:
-        return f"On {host}, no container runs vLLM outside a stack.\n"
+        return f"{host}: no container runs vLLM outside a stack.\n"
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     padded = [[c.ljust(w) for c, w in zip(cells, widths, strict=True)] for cells in table]

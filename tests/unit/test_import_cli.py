@@ -266,7 +266,7 @@ def test_a_container_with_an_owner_is_refused(tmp_path: Path, capsys: pytest.Cap
         assert "already adopted" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
         daemon.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
         assert (
-            'already is a container of the stack "other"'
+            'is already a container of the stack "other"'
             in here.run("import", "here", "llm", "--stack", str(here.path))[2]
         )
 
@@ -324,6 +324,6 @@ def test_a_host_without_containers_is_reported(tmp_path: Path, capsys: pytest.Ca
     with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
         path = stack(tmp_path, socket=daemon.url.removeprefix("unix://"))
         assert run(["import", "here", "--stack", path]) == 0
-        assert capsys.readouterr().out == "On here, no container runs vLLM outside a stack.\n"
+        assert capsys.readouterr().out == "here: no container runs vLLM outside a stack.\n"
         assert run(["import", "here", "llm", "--stack", path]) == 1
         assert "has no container llm" in capsys.readouterr().err

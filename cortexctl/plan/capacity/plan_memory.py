@@ -99,7 +99,7 @@ def _of_instance(making: Making, host: Host, forecaster: Forecaster) -> Instance
 def gpu_of_host(host: Host) -> Gpu:
     """Raises Unknown."""
     if not host.gpu_name and not host.gpu_memory:
-        raise Unknown(f"the stack does not declare the GPUs of {host.name}")
+        raise Unknown(f"the stack does not declare the GPUs of {host.name} (hosts.{host.name}.gpus)")
     try:
         return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
     except ValueError as cause:

@@ -23,23 +23,13 @@ from cortexctl.apply.events import (
 )
 from cortexctl.plan.action import Action
 from cortexctl.plan.steps import (
-    AdoptContainer,
-    ConnectNetwork,
-    CreateContainer,
     EnsureNetwork,
     PassGate,
-    Pause,
-    PullImage,
-    RemoveContainer,
-    RemoveNetwork,
     RenameContainer,
     SetRestart,
-    StartContainer,
-    StopContainer,
-    Task,
     TryReach,
 )
-from cortexctl.render.plan.phrases import bound_text, task_text
+from cortexctl.render.plan.phrases import bound_text, done_text, task_text
 from cortexctl.render.sanitise import tame, visible
 from cortexctl.render.style import Ink
 from cortexctl.text.units import show_seconds
@@ -204,35 +194,6 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             return "\n".join([*lines, *(f"    {ink('|', 'blue')} {visible(line)}" for line in output)])
         case StepStarted() | Progress() | GateProbe() | HookStarted() | LockChanged():
             return ""
-
-
-def done_text(task: Task, names: Mapping[str, str]) -> str:
-    """A finished task: past tense, without its limits."""
-    match task:
-        case StopContainer(container):
-            return f"stopped {names.get(container, container)}"
-        case StartContainer(container):
-            return f"started {names.get(container, container)}"
-        case CreateContainer(name, generation):
-            return f"created {name} (generation {generation})"
-        case PassGate():
-            return "passed its gate"
-        case RenameContainer(container, name, was):
-            return f"renamed {was or names.get(container, container)} to {name}"
-        case RemoveContainer(container):
-            return f"removed {names.get(container, container)}"
-        case PullImage(reference):
-            return f"pulled {reference}"
-        case EnsureNetwork(name) | RemoveNetwork(name):
-            return f"network {name}"  # the note says the rest: created, removed, not removed
-        case AdoptContainer(container):
-            return f"adopted {names.get(container, container)}"
-        case ConnectNetwork(container, network):
-            return f"connected {names.get(container, container)} to {network}"
-        case Pause(pause):
-            return f"waited {show_seconds(pause)}"
-        case _:
-            return task_text(task, names)
 
 
 def _where(address: str, ink: Ink, width: int) -> str:

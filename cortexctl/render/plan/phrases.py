@@ -230,41 +230,59 @@ def is_or_has(state: str) -> str:
     return f"has {state}" if state.startswith("exited") else f"is {state}"
 
 
-def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
+def task_text(task: Task, names: Mapping[str, str]) -> str:
     """`names`: container id -> name, as in `Plan.container_names`."""
+    return _task_texts(task, names)[0]
+
+
+def done_text(task: Task, names: Mapping[str, str]) -> str:
+    """A finished task: past tense, without its limits."""
+    return _task_texts(task, names)[1]
+
+
+def _task_texts(task: Task, names: Mapping[str, str]) -> tuple[str, str]:  # noqa: C901, PLR0912 - a kind, a case
+    """Before it runs, and after it is done."""
+
+    def name_of(container: str) -> str:
+        return names.get(container, container)
+
     match task:
         case PullImage(reference):
-            return f"pull {reference}"
+            return f"pull {reference}", f"pulled {reference}"
         case EnsureNetwork(name):
-            return f"ensure network {name}"
+            return f"ensure network {name}", f"network {name}"  # its note: created
         case CreateContainer(name, generation):
-            return f"create {name} (generation {generation})"
+            return f"create {name} (generation {generation})", f"created {name} (generation {generation})"
         case AdoptContainer(container):
-            return f"adopt {names.get(container, container)}"
+            return f"adopt {name_of(container)}", f"adopted {name_of(container)}"
         case TryReach(container):
-            return f"check that {names.get(container, container)} is reachable"
+            return f"check that {name_of(container)} is reachable", f"{name_of(container)} is reachable"
         case StopContainer(container, timeout):
-            return f"stop {names.get(container, container)}, SIGKILL after {show_seconds(timeout)}"
+            name = name_of(container)
+            return f"stop {name}, SIGKILL after {show_seconds(timeout)}", f"stopped {name}"
         case StartContainer(container):
-            return f"start {names.get(container, container)}"
+            return f"start {name_of(container)}", f"started {name_of(container)}"
         case PassGate(container):
-            return f"gate {names.get(container, container)}"
+            return f"gate {name_of(container)}", "passed its gate"
         case SetRestart(container, policy):
-            return f"set the restart policy of {names.get(container, container)} to {policy}"
+            text = f"set the restart policy of {name_of(container)} to {policy}"
+            return text, text
         case UpdateContainer(container, memory, cpus):
             limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
             limits += [f"cpus {cpus:g}"] if cpus is not None else []
-            return f"set the limits of {names.get(container, container)}: {', '.join(limits)}"
+            text = f"set the limits of {name_of(container)}: {', '.join(limits)}"
+            return text, text
         case ConnectNetwork(container, network):
-            return f"connect {names.get(container, container)} to {network}"
+            return f"connect {name_of(container)} to {network}", f"connected {name_of(container)} to {network}"
         case RenameContainer(container, name, was):
-            return f"rename {was or names.get(container, container)} to {name}"
+            change = f"{was or name_of(container)} to {name}"
+            return f"rename {change}", f"renamed {change}"
         case RemoveContainer(container):
-            return f"remove {names.get(container, container)}"
+            return f"remove {name_of(container)}", f"removed {name_of(container)}"
         case RemoveNetwork(name):
-            return f"remove network {name}"
+            return f"remove network {name}", f"network {name}"  # its note: removed, or why not
         case Pause(pause):
-            return f"wait {show_seconds(pause)} before the next batch"
+            return f"wait {show_seconds(pause)} before the next batch", f"waited {show_seconds(pause)}"
         case _:
             assert_never(task)
 
