@@ -106,7 +106,8 @@ def test_a_connection_that_is_left_open_ends_if_its_client_is_killed(live: LiveD
         from cortexctl.hosts import kernel
         from cortexctl.hosts.container_reach import ContainerReach
         kernel.runs_here = lambda *_: False
-        stream = ContainerReach({live.docker!r}, {container!r}).connect(30)
+        from cortexctl.hosts.transports.choice import transport_to
+        stream = ContainerReach(transport_to({live.docker!r}), {container!r}).connect(30)
         print("open", flush=True)
         time.sleep(600)
     """

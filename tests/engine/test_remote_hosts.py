@@ -382,11 +382,11 @@ def test_no_tls_files_and_no_tls(site: Site) -> None:
 
 
 class RemoteLanes(Lanes):
-    """Two lanes on one host, reached over ssh or TLS."""
+    """Four lanes on one host, reached over ssh or TLS."""
 
     def __init__(self, site: Site, kind: str, folder: Path, ends: ExitStack) -> None:
-        super().__init__(folder, ends, width=2)
-        for number in range(2):
+        super().__init__(folder, ends, width=4)
+        for number in range(4):
             live = LiveDaemon(site.host.docker, f"cxt-{secrets.token_hex(3)}")
             proxy = site.folder / f"{live.stack}.sock"
             _, watched = ends.enter_context(watching_proxy(proxy, site.host.docker))
