@@ -19,7 +19,7 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
 
 @click.command("drift")
 @options.stack_argument
-@click.option("--deep", is_flag=True, help="Inspect every container of ours, and resolve image tags again.")
+@click.option("--deep", is_flag=True, help="Inspect every managed container, and resolve image tags again.")
 @options.output_format(*FORMATS)
 @click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout, atomically.")
 @options.detailed_exitcode("there are findings")

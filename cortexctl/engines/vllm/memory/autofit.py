@@ -87,7 +87,7 @@ def fit(facts: Facts, inputs: BudgetInputs, target: Target, *, gpus: int = 1, pi
     args = {**inputs.args, "max_model_len": target.length}
     steps: list[Tried] = []
     best = budget(facts, replace(inputs, args=args))
-    steps.append(Tried("as requested, with this length", {"max_model_len": target.length}, "", best, helped=True))
+    steps.append(Tried("the given arguments, this length", {"max_model_len": target.length}, "", best, helped=True))
     for name, changes, cost in _candidates(facts, inputs, best, target, gpus):
         if serves(best, target) or _is_in_vain(steps[0].budget):
             break
