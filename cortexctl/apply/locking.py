@@ -41,6 +41,8 @@ class Locks:
     """The options that select the stack in the next command, with a blank before them. Default: as far as the plan
     shows them.
     """
+    waited_for: list[str] = field(default_factory=list)
+    """The hosts whose lock another run held at first: it may have changed anything of the stack there."""
     _owner_ids: dict[str, str] = field(default_factory=dict)
     """Host -> the owner's id that is ours there."""
 
@@ -83,6 +85,7 @@ class Locks:
                 raise self._refusal(host, holder, now)
             if not is_reported:
                 self.waits(f"{host}: waiting for {_holder_text(holder)}")
+                self.waited_for.append(host)
                 is_reported = True
             self.clock.sleep(TRY_EVERY)
 

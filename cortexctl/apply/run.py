@@ -25,11 +25,15 @@ def apply_plan(
     locks: Locks,
     recheck: Callable[[Sequence[str]], Observed],
     holding: ExitStack | None = None,
+    *,
+    is_renewed: bool = False,
 ) -> Result:
     """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
 
     `recheck`: reads the containers of these hosts, once they are locked. `holding`: holds the locks if the caller wants
-    them longer, to plan again under them when this plan is stale; they are released when it is closed.
+    them longer, to plan again under them when this plan is stale; they are released when it is closed. `is_renewed`:
+    the caller plans again on PlanStale. A plan that waited for another run then counts as stale: that run may have
+    created what this plan does not know.
     """
     pulls = [s for s in plan.steps if isinstance(s.task, PullImage)]
     if pulls:
@@ -44,6 +48,8 @@ def apply_plan(
             _emit(executor, LockChanged(host, is_held=True))
             released.callback(_emit, executor, LockChanged(host, is_held=False))
         executor.holds = locks.still_ours
+        if is_renewed and locks.waited_for:
+            raise PlanStale(f"the plan is older than another run on {', '.join(locks.waited_for)}")
         seen = recheck(hosts)
         moved = stale_reasons(plan, seen)
         if moved:

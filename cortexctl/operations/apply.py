@@ -79,9 +79,10 @@ def has_work(plan: Plan) -> bool:
 
 
 def carry_out(plan: Plan, run: ApplyRun, plan_again: Callable[[], Plan] | None) -> Applied:
-    """Carry the plan out. If it is stale under the locks, plan again while they are held, a few times: such a plan can
-    become stale only by a change from outside cortexctl, or on a host that had no changes before. `plan_again` is
-    None for a plan that was approved: it never changes. Raises PlanStale, LockHeld, HookRefused.
+    """Carry the plan out. If it is stale under the locks, or had to wait for them, plan again while they are held, a
+    few times: such a plan can become stale only by a change from outside cortexctl, or on a host that had no changes
+    before. `plan_again` is None for a plan that was approved: it never changes. Raises PlanStale, LockHeld,
+    HookRefused.
     """
     from cortexctl.apply.executor import Result
 
@@ -90,7 +91,7 @@ def carry_out(plan: Plan, run: ApplyRun, plan_again: Callable[[], Plan] | None) 
     with ExitStack() as locks_held:
         while True:
             try:
-                return _attempt(plan, run, who, locks_held)
+                return _attempt(plan, run, who, locks_held, is_renewed=tries > 0)
             except PlanStale as cause:
                 if plan_again is None or not tries:
                     raise
@@ -101,7 +102,7 @@ def carry_out(plan: Plan, run: ApplyRun, plan_again: Callable[[], Plan] | None) 
                 return Applied(plan, Result(()))
 
 
-def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) -> Applied:
+def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack, *, is_renewed: bool) -> Applied:
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.redaction import discreet, result_without
@@ -123,7 +124,8 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
             waits=lambda text: run.report(Note(text)),
             stack=f" {shlex.quote(plan.stack_path)}{run.choice.as_flags()}",
         )
-        result = apply_plan(plan, executor, run.hosts, locks, partial(recheck, run.hosts), locks_held)
+        recheck_hosts = partial(recheck, run.hosts)
+        result = apply_plan(plan, executor, run.hosts, locks, recheck_hosts, locks_held, is_renewed=is_renewed)
         result = result_without(result, KNOWN.hide)
     notes = learn_from_apply(plan, result, executor.durations, run.hosts, performer.clock.now())
     return Applied(plan, result, notes)

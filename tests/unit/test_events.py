@@ -196,7 +196,7 @@ def test_the_exit_code_is_that_of_the_apply_even_if_the_reader_of_stdout_exits(
     reading, writing = os.pipe()
     os.close(reading)
     monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
-    monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_: Applied(plan, world.apply(plan)))
+    monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_, **_options: Applied(plan, world.apply(plan)))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with run_output("", NO_LOG) as output:
         daemons = DockerDaemons({}, "demo")

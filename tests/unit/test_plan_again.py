@@ -25,6 +25,7 @@ from cortexctl.plan.model import Plan
 from tests.applying import serving, stack, with_length
 from tests.fakes.daemon import FakeDaemons
 from tests.fakes.world import FakeClock, World
+from tests.reading import model_text
 
 HOURS = 10_000
 
@@ -121,6 +122,20 @@ def test_a_stale_plan_is_made_again_under_the_lock(
     assert ("No changes" in captured.out) == (theirs == 4096)
     generations = 2 if theirs == 4096 else 3
     assert set(serving(world)) == {"vllm-model-tiny", *(f"vllm-model-tiny--g{n}" for n in range(1, generations))}
+
+
+@pytest.mark.parametrize("is_approved", [False, True])
+def test_a_model_that_the_other_run_created_does_not_stay(world: World, tmp_path: Path, *, is_approved: bool) -> None:
+    """The two pipelines have different stacks, and no container of the second plan changed: it is not stale. The stack
+    of the second is applied in the end, except if a person approved another plan.
+    """
+    desired = stack(tmp_path, with_length(4096))
+    plan = world.plan(desired)
+    while_it_waits(world, stack(tmp_path, with_length(1024), model_text("more")))
+    assert carried_out(world, plan, None if is_approved else lambda: world.plan(desired)) == 0
+    assert length_of(world) == "4096"
+    assert ("vllm-model-more" in serving(world)) == is_approved
+    assert bool(world.plan(desired).effective) == is_approved
 
 
 def test_an_approved_plan_is_carried_out_unchanged_or_not_at_all(world: World, tmp_path: Path) -> None:
