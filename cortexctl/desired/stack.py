@@ -148,6 +148,8 @@ class Desired:
     """Maximum number of failed changes of an apply; after that, no new changes start."""
     disabled: tuple[str, ...] = ()
     """Models that are in the stack, with `enabled = false`."""
+    retired: tuple[str, ...] = ()
+    """Hosts that are in the stack, with `retired = true`: no instance is wanted there."""
     ignore_drift: tuple[str, ...] = ()
     """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift ignores."""
     hooks: tuple[Hook, ...] = ()

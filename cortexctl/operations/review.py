@@ -20,7 +20,7 @@ from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.documents import read_document
 from cortexctl.operations.read_stack import read_other_stack
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.plan.guards_observed import not_in_snapshot
+from cortexctl.plan.guards_observed import gone_hosts, not_in_snapshot
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
@@ -39,7 +39,8 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request, *, allow_h
         ) from cause
     complete = _observed_as_in(observed, file, desired, request, allow_hub=allow_hub)
     decided = plan(desired, complete, request, basis=f"snapshot {file}")
-    return replace(decided, diagnostics=(*decided.diagnostics, *not_in_snapshot(complete, file)))
+    more = (*gone_hosts(observed, desired, request), *not_in_snapshot(complete, file))
+    return replace(decided, diagnostics=(*decided.diagnostics, *more))
 
 
 def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, allow_hub: bool) -> Observed:
@@ -58,12 +59,11 @@ def plan_from_stack(
 ) -> Plan:
     """The plan as if `other` (a stack file, git:REVISION of this one, or none) had just been applied."""
     was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
-    known = {h.name for h in desired.hosts}
-    left = tuple(replace(h, docker=f"{h.name} of {other}") for h in was.hosts if h.name not in known)
-    desired = replace(desired, hosts=(*desired.hosts, *left))
     was = replace(was, stack=desired.stack, env=desired.env)
-    observed = _observed_as_in(as_if_applied(was, desired), other, desired, request, allow_hub=allow_hub)
-    return plan(desired, observed, request, basis=f"stack {other}")
+    applied = as_if_applied(was, desired)
+    observed = _observed_as_in(applied, other, desired, request, allow_hub=allow_hub)
+    decided = plan(desired, observed, request, basis=f"stack {other}")
+    return replace(decided, diagnostics=(*decided.diagnostics, *gone_hosts(applied, desired, request)))
 
 
 def _other_stack(path: str, other: str, choice: StackChoice) -> Desired:

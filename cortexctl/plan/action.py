@@ -40,6 +40,7 @@ class ReasonCode(StrEnum):
     LEFTOVER = "leftover"
     REQUESTED = "requested"
     DISABLED = "disabled"
+    HOST_RETIRED = "host_retired"
     MOVED = "moved"
     RENAMED = "renamed"
     ADOPTED = "adopted"

@@ -26,6 +26,7 @@ from cortexctl.observed.owned import (
     left_alone,
     misplaced_containers,
     owned_groups,
+    owned_instances,
 )
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -208,6 +209,26 @@ def unreachable(wanted: Wanted, seen: ObservedHost, request: Request) -> list[Di
     left_out = f"; omitted from this plan: {', '.join(models)}" if models else ""
     severity = warning if request.allow_unreachable else error
     return [severity("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)]
+
+
+def gone_hosts(known: Observed, desired: Desired, request: Request) -> list[Diagnostic]:
+    """Hosts of another stack, or of a snapshot, that this stack does not have: no command reads them any more."""
+    names = {h.name for h in desired.hosts}
+    left = {
+        host.name: owned_instances(host, desired.owner, desired.moved)
+        for host in known.hosts
+        if host.name not in names and request.wants_host(host.name)
+    }
+    return [
+        warning(
+            "CX419",
+            f"{host} is no longer in the stack, so cortexctl cannot look there; its containers stay: "
+            + ", ".join(instances),
+            help=f"keep [hosts.{host}] with retired = true for one apply, which removes them; then remove the block",
+        )
+        for host, instances in left.items()
+        if instances
+    ]
 
 
 _NOT_KNOWN = {

@@ -132,7 +132,13 @@ def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iter
         if instance.all:
             yield remove(instance, ReasonCode.DESTROY)
     elif not request.only:
-        yield remove(instance, ReasonCode.DISABLED if instance.model in desired.disabled else ReasonCode.NOT_IN_STACK)
+        yield remove(instance, _why_it_leaves(instance, desired))
+
+
+def _why_it_leaves(instance: OwnedInstance, desired: Desired) -> ReasonCode:
+    if instance.host in desired.retired:
+        return ReasonCode.HOST_RETIRED
+    return ReasonCode.DISABLED if instance.model in desired.disabled else ReasonCode.NOT_IN_STACK
 
 
 def _is_not_drift(change: Change) -> bool:

@@ -44,6 +44,7 @@ CX228 A hook that cannot be run
 CX229 One name, two instances
 CX230 An exception that names nothing
 CX231 A host setting that its transport cannot use
+CX232 A model on a retired host
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)
@@ -80,6 +81,7 @@ CX415 No generation to roll back to
 CX416 Not one of ours (warning)
 CX417 An adopted container stays (warning)
 CX418 Not in the snapshot (warning)
+CX419 A host left the stack (warning)
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
 """Rule id -> its title. The title of a rule that only warns ends with "(warning)"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.stack.document import Document
 from cortexctl.stack.schema import HostTable, StackFile
+from cortexctl.text.suggest import nearest
 from cortexctl.text.units import size_in_bytes
 
 
@@ -39,6 +41,64 @@ def is_here(host: HostTable, default_docker: str) -> bool:
     return (host.docker or default_docker).startswith("unix://")
 
 
+def hosts_of_model(name: str, stack: StackFile, document: Document) -> tuple[list[str], list[Diagnostic]]:
+    """The hosts that a model runs on, and the problems of its `hosts`. Retired hosts do not count."""
+    patterns = stack.models[name].hosts
+    known = sorted(host for host, table in stack.hosts.items() if not table.retired)
+    if patterns is None:
+        problem = _without_hosts(name, known, stack, document)
+        return (known, []) if problem is None else ([], [problem])
+    matching = [fnmatch.filter(known, pattern) for pattern in patterns]
+    problems = [
+        _no_match(name, index, pattern, stack, document)
+        for index, pattern in enumerate(patterns)
+        if not matching[index]
+    ]
+    return sorted({host for hosts in matching for host in hosts}), problems
+
+
+def _without_hosts(model: str, known: list[str], stack: StackFile, document: Document) -> Diagnostic | None:
+    """A model may leave out `hosts` if there is one host."""
+    if len(known) == 1 or not stack.hosts:
+        return None
+    place = document.place(("models", model), key=True)
+    if known:
+        return error(
+            "CX201",
+            f'model "{model}" does not name the hosts it runs on',
+            place,
+            help=f"add hosts = [...]; known hosts: {', '.join(known)}",
+        )
+    return error(
+        "CX232",
+        f'model "{model}" has no host: every host of the stack is retired',
+        place,
+        help="remove the model or set enabled = false; to remove everything: cortexctl destroy",
+    )
+
+
+def _no_match(model: str, index: int, pattern: str, stack: StackFile, document: Document) -> Diagnostic:
+    place = document.place(("models", model, "hosts", index))
+    retired = fnmatch.filter(sorted(stack.hosts), pattern)
+    if retired:
+        return error(
+            "CX232",
+            f'model "{model}" runs on "{pattern}", but '
+            + ("that host is retired" if pattern in retired else "every host that matches is retired"),
+            place,
+            help=f'remove "{pattern}" from the hosts of the model, or `retired` from {", ".join(retired)}',
+        )
+    known = sorted(host for host, table in stack.hosts.items() if not table.retired)
+    close = nearest(pattern, known)
+    return error(
+        "CX201",
+        f'model "{model}" runs on "{pattern}", but '
+        + ("no host matches" if set(pattern) & set("*?[") else "there is no such host"),
+        place,
+        help=(f'did you mean "{close}"? ' if close else "") + f"known hosts: {', '.join(known)}",
+    )
+
+
 def check_hosts(stack: StackFile, document: Document, default_docker: str) -> Iterator[Diagnostic]:
     """Settings that the transport of a host cannot use."""
     for name, host in stack.hosts.items():
@@ -66,7 +126,7 @@ def check_hosts(stack: StackFile, document: Document, default_docker: str) -> It
 
 def _volumes(stack: StackFile, document: Document, host: str, url: str) -> Iterator[Diagnostic]:
     for model, table in stack.models.items():
-        if table.hosts and host not in table.hosts:
+        if stack.hosts[host].retired or (table.hosts and host not in table.hosts):
             continue
         for index, text in enumerate(table.volumes):
             source = text.split(":")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,13 +20,12 @@ from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
-from cortexctl.stack.hosts import check_hosts, host_of, is_here
+from cortexctl.stack.hosts import check_hosts, host_of, hosts_of_model, is_here
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import HostTable, ModelTable, StackFile
-from cortexctl.text.suggest import nearest
 from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
 Fingerprint = Callable[[SecretRef], str]
@@ -72,6 +70,7 @@ def resolve(
         moved=_last_names({m.from_: m.to for m in stack.moved}),
         max_failures=stack.rollout.max_failures,
         disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
+        retired=tuple(sorted(name for name, host in stack.hosts.items() if host.retired)),
         ignore_drift=tuple(stack.drift.ignore),
         hooks=hooks,
         audit_log=audit_log(stack, document.path),
@@ -100,7 +99,9 @@ class _Resolution:
         self.diagnostics += check_model(name, model, release, partial(self._at, name), profile_names(self.document))
         self.diagnostics += lint_model(model, release, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
-        for host_name in self._hosts(name, model):
+        hosts, wrong_hosts = hosts_of_model(name, self.stack, self.document)
+        self.diagnostics += wrong_hosts
+        for host_name in hosts:
             host = self.stack.hosts[host_name]
             self.diagnostics += check_gpus(model, host_name, host, partial(self._at, name))
             if host.models_dir and model.source.path and is_here(host, self.around.default_docker):
@@ -134,37 +135,6 @@ class _Resolution:
 
     def _places(self, name: str) -> _Places:
         return _Places(self.document, name)
-
-    def _hosts(self, name: str, model: ModelTable) -> list[str]:
-        known = sorted(self.stack.hosts)
-        if model.hosts is None:
-            if len(known) > 1:
-                self.diagnostics.append(
-                    error(
-                        "CX201",
-                        f'model "{name}" does not name the hosts it runs on',
-                        self._at(name, key=True),
-                        help=f"add hosts = [...]; known hosts: {', '.join(known)}",
-                    )
-                )
-                return []
-            return known
-        chosen: list[str] = []
-        for index, pattern in enumerate(model.hosts):
-            matches = fnmatch.filter(known, pattern)
-            if not matches:
-                close = nearest(pattern, known)
-                self.diagnostics.append(
-                    error(
-                        "CX201",
-                        f'model "{name}" runs on "{pattern}", but '
-                        + ("no host matches" if set(pattern) & set("*?[") else "there is no such host"),
-                        self._at(name, "hosts", index),
-                        help=(f'did you mean "{close}"? ' if close else "") + f"known hosts: {', '.join(known)}",
-                    )
-                )
-            chosen += matches
-        return sorted(set(chosen))
 
     def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
         for variable in sorted(model.secrets):

@@ -8,14 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack import value_forms
@@ -93,6 +86,10 @@ class HostTable(Table):
     """Docker network of the containers. Created if it is missing."""
     gpus: HostGpusTable | None = None
     """The GPUs of the host. Required if the `gpus` of a model is a number, because cortexctl then chooses them."""
+    retired: bool = False
+    """Whether the host is about to leave the stack. No model runs on it, and the next apply removes the stack's
+    containers there; remove the host's block after that. Without the block they would stay, and no command reads them.
+    """
 
 
 class SourceTable(Table):

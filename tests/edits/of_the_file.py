@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.edits.edit import Edit, Touched, edit_of, replaced
+from tests.edits.edit import Edit, Touched, each, edit_of, removal_action, replaced
 from tests.edits.text import (
     GONE,
     Text,
@@ -49,6 +49,19 @@ def _the_tls_files_of_a_host(draw: st.DrawFn, text: Text, model: str, kind: Any)
     host = draw(st.sampled_from(sorted(text.values["hosts"])))
     before = text.but("hosts", host, "docker", to="tcp://elsewhere:2376")
     return before, before.but("hosts", host, "tls", to={"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}), {}
+
+
+@edit_of("hosts.retired")
+def _a_host_retires(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    """Everything on it is removed, and nothing on the others. The globs of models leave it out."""
+    before = text.but("hosts", "spare", to={"docker": "unix:///run/spare.sock", "models_dir": "/m"})
+    for each_model in before.values["models"]:
+        before = before.but("models", each_model, "hosts", to=["*"])
+    touched: Touched = {}
+    for each_model in before.values["models"]:
+        there = set(before.addresses(each_model)) & set(before.on("spare"))
+        touched |= each(there, removal_action(before, each_model))
+    return before, before.but("hosts", "spare", "retired", to=True), touched
 
 
 @edit_of("vars.default", kinds=[("tag", "v0.33.0"), ("length", 77)])

@@ -65,7 +65,20 @@ def test_a_renamed_host_is_two_hosts(run: Run, repository: Path) -> None:
     (repository / "stack.toml").write_text(STACK.replace("hosts.here", "hosts.there"))
     done = run("plan", "--against", "git:main", "--format", "markdown")
     assert done.returncode == 0, done.stderr
+    assert "1 to create" in done.stdout
+    assert "1 to remove" not in done.stdout, "apply does not look there"
+    assert (
+        "here is no longer in the stack, so cortexctl cannot look there; its containers stay: here/tiny" in done.stdout
+    )
+
+
+def test_a_retired_host_is_emptied(run: Run, repository: Path) -> None:
+    more = 'retired = true\nmodels_dir = "/m"\n\n[hosts.there]\n'
+    (repository / "stack.toml").write_text(STACK.replace("[hosts.here]\n", f"[hosts.here]\n{more}", 1))
+    done = run("plan", "--against", "git:main", "--format", "markdown")
+    assert done.returncode == 0, done.stderr
     assert "1 to remove, 1 to create" in done.stdout
+    assert "no longer in the stack" not in done.stdout
 
 
 def test_problems_of_the_other_revision_name_that_revision(run: Run, repository: Path) -> None:

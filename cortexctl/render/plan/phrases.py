@@ -210,6 +210,7 @@ _REASONS = {
     ReasonCode.LEFTOVER: "because run {} left it behind",
     ReasonCode.REQUESTED: "because you requested it",
     ReasonCode.DISABLED: "because it is disabled in the stack (enabled = false)",
+    ReasonCode.HOST_RETIRED: "because its host is retired in the stack (retired = true)",
     ReasonCode.ADOPTED: "the container {} is adopted unchanged; it gets labels at its next replacement",
     ReasonCode.RENAMED: "it was renamed outside cortexctl, to {}",
     ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
