@@ -96,7 +96,7 @@ def plan_request(command: Command) -> Command:
 
     @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
     @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these HOST/MODEL or MODEL, globs allowed.")
-    @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts.")
+    @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read.")
     @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, even if unchanged.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
     @click.option("--canary-hold", is_flag=True, help="Stop after canary instances; run apply again to continue.")

@@ -217,7 +217,7 @@ def gone_hosts(known: Observed, desired: Desired, request: Request) -> list[Diag
     left = {
         host.name: owned_instances(host, desired.owner, desired.moved)
         for host in known.hosts
-        if host.name not in names and request.wants_host(host.name)
+        if host.name not in names and host.name in request.hosts_to_read([h.name for h in known.hosts])
     }
     return [
         warning(

@@ -76,7 +76,9 @@ def _diagnostics(
     """Diagnostics about the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
     desired, request = fleet.desired, fleet.request
     everything = [change for host in hosts for change in host.everything]
-    yield from request.unmatched(everything, [h.name for h in desired.hosts])
+    lost = {host.host.host.name for host in hosts if host.host.problem}
+    unread = [i for i in desired.instances if i.host in lost]
+    yield from request.unmatched(everything, unread, [h.name for h in desired.hosts])
     if not request.destroy:
         yield from unplaced
         yield from check_desired(desired)

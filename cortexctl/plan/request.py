@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.model import Change
 from cortexctl.plan.selection import Selection, matches, unmatched
@@ -49,18 +50,16 @@ class Request(Selection):
         flags += ["--allow-unreachable"] if self.allow_unreachable else []
         return "".join(f" {flag}" for flag in flags)
 
-    def hosts_to_read(self, hosts: Collection[str]) -> Collection[str]:
-        """The selected hosts. All hosts if a pattern matches none, which is a separate error."""
-        return [h for h in hosts if matches(self.host, h)] or hosts
-
     def forces(self, patterns: tuple[str, ...], address: str, model: str) -> bool:
         return matches(patterns, address, model)
 
-    def unmatched(self, changes: Iterable[Change], hosts: Iterable[str]) -> Iterator[Diagnostic]:
-        """The patterns of every option that match nothing."""
-        changes = list(changes)
-        instances = [(c.address, c.model) for c in changes]
-        addresses = sorted({c.address for c in changes if not c.only_tidies})
+    def unmatched(
+        self, changes: Iterable[Change], unread: Iterable[Instance], hosts: Iterable[str]
+    ) -> Iterator[Diagnostic]:
+        """The patterns of every option that match nothing. `unread`: the instances on hosts that could not be read."""
+        changes, unread = list(changes), list(unread)
+        instances = [(c.address, c.model) for c in changes] + [(i.address, i.model) for i in unread]
+        addresses = sorted({c.address for c in changes if not c.only_tidies} | {i.address for i in unread})
         forced = (
             ("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect),
             ("launch-anyway", self.launch_anyway),

@@ -28,6 +28,13 @@ class Selection:
     def wants_host(self, host: str) -> bool:
         return not self.host or matches(self.host, host)
 
+    def hosts_to_read(self, hosts: Collection[str]) -> Collection[str]:
+        """The hosts that can have a selected instance; no command asks the others. If a pattern matches no host, which
+        is a separate error, it excludes none.
+        """
+        named = [h for h in hosts if matches(self.host, h)] or hosts
+        return [h for h in named if any(_can_be_on(h, pattern) for pattern in self.target)] or named
+
     def wants_instance(self, address: str, model: str) -> bool:
         """By its names alone, regardless of the selected hosts."""
         wanted = not self.target or matches(self.target, address, model)
@@ -43,6 +50,12 @@ class Selection:
         yield from unmatched("target", self.target, instances, addresses)
         yield from unmatched("exclude", self.exclude, instances, addresses)
         yield from unmatched("host", self.host, [(host,) for host in hosts], hosts)
+
+
+def _can_be_on(host: str, pattern: str) -> bool:
+    """Whether a `target` can match an instance on the host. A model's name can: also if the model left the stack."""
+    part, slash, _ = pattern.partition("/")
+    return not slash or "[" in part or fnmatchcase(host, part)
 
 
 def matches(patterns: Iterable[str], *names: str) -> bool:

@@ -41,9 +41,10 @@ class DriftSelection(Selection):
 
     def hosts_of(self, desired: Desired) -> Desired:
         """The stack with the selected hosts only: the others are not read at all."""
-        if not self.host:
+        if not self.host and not self.target:
             return desired
-        return desired.on_hosts({h.name for h in desired.hosts if self.wants_host(h.name)})
+        names = [h.name for h in desired.hosts]
+        return desired.on_hosts([h for h in self.hosts_to_read(names) if self.wants_host(h)])
 
     def wants_finding(self, finding: Finding) -> bool:
         if finding.kind is Kind.UNREACHABLE:
