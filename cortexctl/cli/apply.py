@@ -9,7 +9,7 @@ from cortexctl.cli.carry_out import carry_out, plan_and_carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.errors import UsageError
-from cortexctl.operations.adapters import open_hosts_of_plan
+from cortexctl.operations.adapters import open_hosts_of_plan, run_connections
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import StackReader
@@ -39,10 +39,17 @@ def command(
     saved = read_if_plan(stack)
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
-    desired = usable(read_with_releases(StackReader(stack, choice)))
-    return plan_and_carry_out(
-        desired, request, choice=choice, approved=auto_approve, options=apply_options, output=output
-    )
+    with run_connections() as connections:
+        desired = usable(read_with_releases(StackReader(stack, choice), connections, request))
+        return plan_and_carry_out(
+            desired,
+            request,
+            choice=choice,
+            approved=auto_approve,
+            options=apply_options,
+            output=output,
+            connections=connections,
+        )
 
 
 def _apply_saved(

@@ -20,7 +20,7 @@ from cortexctl.cli.writing import beneath, print_note, print_now, shown
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import GateFailed, NotApproved
 from cortexctl.operations import apply as operation
-from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.plan import plan_live
@@ -41,10 +41,11 @@ def plan_and_carry_out(
     approved: bool,
     options: ApplyOptions,
     output: RunOutput,
+    connections: Connections | None = None,
 ) -> int:
-    """Plan against the live hosts, then carry out. Returns the exit code."""
+    """Plan against the live hosts, then carry out. Returns the exit code. `connections`: of the run."""
     request = replace(request, allow_unreachable=options.allow_unreachable)
-    with open_hosts(desired) as hosts:
+    with open_hosts(desired, connections) as hosts:
         plan = partial(plan_live, desired, hosts, request)
         return carry_out(
             plan(),

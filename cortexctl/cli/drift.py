@@ -8,6 +8,7 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_diagnostics, show_notes
 from cortexctl.cli.writing import hidden_json, write, write_file
+from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.drift import DriftInputs, open_destination, read_for_drift, report_drift, send
 from cortexctl.operations.results import Durations
 from cortexctl.operations.stack_choice import StackChoice
@@ -65,10 +66,11 @@ def command(
     """Report drift, pending changes and unhealthy instances. Changes nothing."""
     to, notes = open_destination(url)
     show_notes(notes)
-    desired = read_for_drift(stack, choice, review=no_commands)
     selection = DriftSelection(tuple(Kind(k) for k in kind), target=target, host=host)
     inputs = DriftInputs(selection, deep, None if no_health else health_timeout)
-    report, durations = report_drift(desired, choice, inputs)
+    with run_connections() as connections:
+        desired = read_for_drift(stack, choice, review=no_commands, connections=connections, only=selection)
+        report, durations = report_drift(desired, choice, inputs, connections)
     if report.diagnostics:
         show_diagnostics(report.diagnostics)
         return 1

@@ -11,6 +11,7 @@ from cortexctl.cli import options
 from cortexctl.cli.notes import show_note, usable
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.writing import write
+from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
 from cortexctl.operations.saved_plan import save_plan
 from cortexctl.operations.stack_choice import StackChoice, as_argument
@@ -55,8 +56,9 @@ def command(
     request = replace(request, allow_unreachable=allow_unreachable)
     inputs = PlanInputs(request, observed, against, probe, no_commands, allow_hub)
     inputs.check()
-    desired = usable(read_for_plan(stack, choice, inputs))
-    plan = make_plan(desired, choice, inputs, show_note)
+    with run_connections() as connections:
+        desired = usable(read_for_plan(stack, choice, inputs, connections))
+        plan = make_plan(desired, choice, inputs, show_note, connections)
     if out:
         save_plan(plan, out)
     next_step = _next_step(plan, stack, choice.knowing(desired.secret_variables), request, out)

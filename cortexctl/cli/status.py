@@ -8,6 +8,7 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json
+from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -21,8 +22,9 @@ from cortexctl.render.status import status_json, status_text
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 if one does not serve."""
-    desired = usable(read_with_releases(StackReader(stack, choice, SecretMode.SKIP)))
-    status = fleet_status(desired)
+    with run_connections() as connections:
+        desired = usable(read_with_releases(StackReader(stack, choice, SecretMode.SKIP), connections))
+        status = fleet_status(desired, connections)
     if output_format == "json":
         out_json(status_json(status))
     else:

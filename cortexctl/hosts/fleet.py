@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,17 +28,36 @@ if TYPE_CHECKING:
     from cortexctl.hosts.container_reach import ContainerReach
 
 
+class Connections:
+    """The connections of one run, by host: each command opens one to a host, however often it reads there."""
+
+    def __init__(self) -> None:
+        self._by_host: dict[Host, Connection] = {}
+        self._guard = threading.Lock()
+
+    def to(self, host: Host, folder: Path) -> Connection:
+        """`folder`: where the paths of its TLS files start."""
+        with self._guard:
+            if host not in self._by_host:
+                self._by_host[host] = connection_to(host, folder)
+            return self._by_host[host]
+
+    def close(self) -> None:
+        for connection in self._by_host.values():
+            connection.transport.close()
+
+
 class DockerDaemons:
     """Implements `apply.protocols.Daemons` and the protocols of `observe.readers`: a host by its name. docker-py is
     imported by the first `daemon` call, and by an image query, which may have to contact the registry.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], owner: str, folder: Path = Path()) -> None:
+    def __init__(self, hosts: Mapping[str, Host], owner: str, folder: Path, connections: Connections) -> None:
         self._hosts = hosts
         self._folder = folder
         self._owner = owner
         self._open: dict[str, DockerDaemon] = {}
-        self._connections: dict[str, Connection] = {}
+        self._connections = connections
         self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
 
@@ -54,10 +73,7 @@ class DockerDaemons:
             return self._open[host]
 
     def _at(self, host: str) -> Connection:
-        with self._guard:
-            if host not in self._connections:
-                self._connections[host] = connection_to(self._hosts[host], self._folder)
-            return self._connections[host]
+        return self._connections.to(self._hosts[host], self._folder)
 
     def observe(self, host: str) -> ObservedHost:
         return read.observe_host(self._at(host))
@@ -112,19 +128,19 @@ class DockerDaemons:
         return read.left_by_killed_runs([self._at(host) for host in hosts], self._owner)
 
     def close(self) -> None:
+        """The connections stay open for the rest of the run."""
         for daemon in self._open.values():
             daemon.close()
-        for connection in self._connections.values():
-            connection.transport.close()
 
 
 @contextmanager
-def open_hosts(hosts: Iterable[Host], owner: str, folder: Path = Path()) -> Iterator[DockerDaemons]:
+def open_hosts(
+    hosts: Iterable[Host], owner: str, folder: Path = Path(), connections: Connections | None = None
+) -> Iterator[DockerDaemons]:
     """The daemons of hosts; every connection is closed at the end, also if a command refuses. `folder`: the stack's,
-    where the paths of TLS files start.
+    where the paths of TLS files start. `connections`: of a run that closes them itself.
     """
-    daemons = DockerDaemons({h.name: h for h in hosts}, owner, folder)
-    try:
-        yield daemons
-    finally:
-        daemons.close()
+    with closing(Connections()) if connections is None else nullcontext(connections) as of_run:
+        daemons = DockerDaemons({h.name: h for h in hosts}, owner, folder, of_run)
+        with closing(daemons):
+            yield daemons

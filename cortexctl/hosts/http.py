@@ -172,6 +172,7 @@ def opened(
         connection.endheaders(body)
         with connection.getresponse() as response:
             yield OpenAnswer(response, stream)
+        transport.answered()
     except RemoteDisconnected as cause:
         raise transport.fault(ConnectionResetError("it closes the connection without an answer")) from cause
     except (HTTPException, UnicodeError) as cause:

@@ -29,7 +29,43 @@ class Transport(Protocol):
         """The error for a connection that cannot be made or that broke, with the next step."""
         ...
 
+    def answered(self) -> None:
+        """The daemon has answered a request to the end."""
+        ...
+
     def close(self) -> None: ...
+
+
+class OnceIfSilent:
+    """Implements `Transport`, over another one. If the first request fails, the daemon is not asked again in this run,
+    and every later request fails with the same error: a dead host costs one time-out, whatever wants to read it. A
+    daemon that has answered is asked again, because it may restart during an apply.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.url = transport.url
+        self._has_answered = False
+        self._failure: DaemonError | None = None
+
+    def connect(self, seconds: float) -> socket.socket:
+        if self._failure is not None and not self._has_answered:
+            raise self._failure.with_traceback(None)
+        try:
+            return self.transport.connect(seconds)
+        except DaemonError as cause:
+            self._failure = cause
+            raise
+
+    def fault(self, cause: OSError) -> DaemonError:
+        self._failure = self.transport.fault(cause)
+        return self._failure
+
+    def answered(self) -> None:
+        self._has_answered = True
+
+    def close(self) -> None:
+        self.transport.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import getpass
 import os
 import secrets
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cortexctl.stack.variables import VariableInputs
 
 
+Connections: TypeAlias = fleet.Connections
 OpenHosts: TypeAlias = fleet.DockerDaemons
 """Hosts with open connections, for reading and for changes."""
 
@@ -64,9 +65,16 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableI
     return VariableInputs(choice.variables, choice.files, os.environ, for_another)
 
 
-def open_hosts(desired: Desired) -> AbstractContextManager[OpenHosts]:
-    """The stack's hosts. All connections are closed at the end, also when a command refuses."""
-    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent)
+def run_connections() -> AbstractContextManager[Connections]:
+    """The connections of a run that opens its hosts more than once; closed at the end, also when a command refuses."""
+    return closing(fleet.Connections())
+
+
+def open_hosts(desired: Desired, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
+    """The stack's hosts. All connections are closed at the end, also when a command refuses, except those of
+    `connections`.
+    """
+    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent, connections)
 
 
 def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:

@@ -14,14 +14,14 @@ from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.drift_observer import DriftObserver
 from cortexctl.observed.health import Answer
-from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.notes import Note, warning
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import Durations
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.drift.finding import DriftReport
-from cortexctl.plan.drift.report import DriftSelection, find_drift
+from cortexctl.plan.drift.report import EVERYTHING, DriftSelection, find_drift
 from cortexctl.plan.drift.servers import Server
 
 
@@ -34,18 +34,27 @@ class DriftInputs:
     health_timeout: float | None
 
 
-def read_for_drift(stack: str, choice: StackChoice, *, review: bool) -> Desired:
+def read_for_drift(
+    stack: str,
+    choice: StackChoice,
+    *,
+    review: bool,
+    connections: Connections | None = None,
+    only: DriftSelection = EVERYTHING,
+) -> Desired:
     """Without its warnings: they are for the author of the file, not for the mail of a cron job. A secret without a
-    value here is not compared. Raises BadStack.
+    value here is not compared. `connections`: of the run. Raises BadStack.
     """
     secrets = SecretMode.REVIEW if review else SecretMode.LENIENT
-    return read_with_releases(StackReader(stack, choice, secrets)).usable
+    return read_with_releases(StackReader(stack, choice, secrets), connections, only).usable
 
 
-def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> tuple[DriftReport, Durations]:
-    """Changes nothing."""
+def report_drift(
+    desired: Desired, choice: StackChoice, inputs: DriftInputs, connections: Connections | None = None
+) -> tuple[DriftReport, Durations]:
+    """Changes nothing. `connections`: of the run."""
     began, at = time.monotonic(), int(time.time())
-    with open_hosts(desired) as hosts:
+    with open_hosts(desired, connections) as hosts:
         timeout, here = inputs.health_timeout, inputs.selection.hosts_of(desired)
         query_servers = partial(_health, hosts, timeout) if timeout is not None else None
         observer = DriftObserver(here, inputs.selection, hosts, query_servers, is_dead, __version__, inputs.deep)

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.errors import CortexctlError
 from cortexctl.observed.host import ImageFacts
-from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.read_stack import StackReader, StackReading
+from cortexctl.plan.selection import Selection
+
+EVERYTHING = Selection()
 
 
-def read_with_releases(reader: StackReader) -> StackReading:
-    """The stack. If the release of an image is not known, it is read from the hosts first, and the stack is read again
-    with it.
+def read_with_releases(
+    reader: StackReader, connections: Connections | None = None, only: Selection = EVERYTHING
+) -> StackReading:
+    """The stack. If the release of an image is not known, it is read from the hosts that `only` selects, and the stack
+    is read again with it. `connections`: of the run.
     """
     reading = reader.read()
     desired = reading.desired
@@ -26,8 +32,9 @@ def read_with_releases(reader: StackReader) -> StackReading:
         return reading
     from cortexctl.stack.load import Releases
 
-    with open_hosts(desired) as hosts:
-        known, problems = releases_on(desired, hosts)
+    names = [h.name for h in desired.hosts]
+    with open_hosts(desired, connections) as hosts:
+        known, problems = releases_on(desired.on_hosts(only.hosts_to_read(names)), hosts)
     again = reader.read(releases=Releases(reported=known))
     return StackReading(reader.path, None if problems else again.desired, (*problems, *again.diagnostics))
 
@@ -35,12 +42,19 @@ def read_with_releases(reader: StackReader) -> StackReading:
 def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], list[Diagnostic]]:
     """Image reference -> release, as far as the hosts know them; and diagnostics for images that differ by host."""
     known: dict[str, dict[str, str]] = {}
-    for host, reference in sorted(
-        {(i.host, i.spec.container.image) for i in desired.instances if i.spec.server.version is None}
-    ):
-        release = _release_on(desired.host(host), reference, hosts)
-        if release:
-            known.setdefault(reference, {})[host] = release
+    unknown: dict[str, set[str]] = {}
+    for i in desired.instances:
+        if i.spec.server.version is None:
+            unknown.setdefault(i.host, set()).add(i.spec.container.image)
+
+    def releases(host: str) -> dict[str, str]:
+        return {image: _release_on(desired.host(host), image, hosts) for image in sorted(unknown[host])}
+
+    names = sorted(unknown)
+    for host, by_image in zip(names, at_once(releases, names), strict=True):
+        for image, release in by_image.items():
+            if release:
+                known.setdefault(image, {})[host] = release
     problems = [_differs(desired, image, by_host) for image, by_host in known.items() if len(set(by_host.values())) > 1]
     return {image: next(iter(by_host.values())) for image, by_host in known.items()}, problems
 

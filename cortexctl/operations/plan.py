@@ -10,7 +10,7 @@ from cortexctl.errors import UsageError
 from cortexctl.files.checkout import Checkout, checkout_of
 from cortexctl.observe.gather import observe_for_plan
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.adapters import OpenHosts, model_readers, open_hosts
+from cortexctl.operations.adapters import Connections, OpenHosts, model_readers, open_hosts
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.notes import Report
 from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
@@ -50,16 +50,25 @@ class PlanInputs:
             raise UsageError("--observed and --against exclude each other")
 
 
-def read_for_plan(stack: str, choice: StackChoice, inputs: PlanInputs) -> StackReading:
-    """The stack. A review reads no secret and no host; a destroy needs no secret."""
+def read_for_plan(
+    stack: str, choice: StackChoice, inputs: PlanInputs, connections: Connections | None = None
+) -> StackReading:
+    """The stack. A review reads no secret and no host; a destroy needs no secret. `connections`: of the run."""
     if inputs.is_review:
         return StackReader(stack, choice, SecretMode.REVIEW).read()
     secrets = SecretMode.SKIP if inputs.request.destroy else SecretMode.RESOLVE
-    return read_with_releases(StackReader(stack, choice, SecretMode.REVIEW if inputs.no_commands else secrets))
+    reader = StackReader(stack, choice, SecretMode.REVIEW if inputs.no_commands else secrets)
+    return read_with_releases(reader, connections, inputs.request)
 
 
-def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report: Report) -> Plan:
-    """`report`: receives the notes of a probe. Raises UsageError, BadStack."""
+def make_plan(
+    desired: Desired,
+    choice: StackChoice,
+    inputs: PlanInputs,
+    report: Report,
+    connections: Connections | None = None,
+) -> Plan:
+    """`report`: receives the notes of a probe. `connections`: of the run. Raises UsageError, BadStack."""
     if inputs.observed:
         from cortexctl.operations.review import plan_from_snapshot
 
@@ -68,7 +77,7 @@ def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report:
         from cortexctl.operations.review import plan_from_stack
 
         return plan_from_stack(desired, inputs.against, choice, inputs.request, allow_hub=inputs.allow_hub)
-    with open_hosts(desired) as hosts:
+    with open_hosts(desired, connections) as hosts:
         within = checkout_of(desired.path) if inputs.no_commands else None
         live = plan_live(desired, hosts, inputs.request, allow_hub=inputs.allow_hub, within=within)
         if not inputs.probe:

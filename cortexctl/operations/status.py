@@ -17,7 +17,7 @@ from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
-from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted, owned_on
@@ -25,9 +25,9 @@ from cortexctl.plan.decide import fields_to_change, state_text
 from cortexctl.plan.placement import placed
 
 
-def fleet_status(desired: Desired) -> FleetStatus:
-    """Changes nothing."""
-    with open_hosts(desired) as hosts:
+def fleet_status(desired: Desired, connections: Connections | None = None) -> FleetStatus:
+    """Changes nothing. `connections`: of the run."""
+    with open_hosts(desired, connections) as hosts:
         observed, locks = _with_locks(observe_identity(desired, hosts), hosts)
         instances = _instances(desired, observed, hosts)
     return FleetStatus(desired.owner, tuple(instances), locks, _left_alone(desired, observed))

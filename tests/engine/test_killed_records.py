@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.hosts import record_store
-from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.fleet import Connections, DockerDaemons
 from cortexctl.hosts.read import record
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.observe.recheck import reread
@@ -26,7 +27,7 @@ APPLIED = Applied("m", 1, 2, "run1", new_spec(STAND_IN, "/models/m", ("m",)))
 def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDaemon) -> None:
     """The first volume is gone and the second holds the new record: just there the run was killed."""
     host = Host("here", live.docker)
-    daemons = DockerDaemons({"here": host}, live.stack)
+    daemons = DockerDaemons({"here": host}, live.stack, Path(), Connections())
     daemon = daemons.daemon("here")
     old, new = (HostRecord("here", {"here/m": replace(APPLIED, generation=g)}) for g in (2, 3))
     daemon.write_record(live.stack, old)
@@ -38,7 +39,7 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
     assert daemon.read_record(live.stack) == record(connection_to(host), live.stack) == new
     daemon.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
     desired = Desired(live.stack, "stack.toml", (host,), ())
-    again = reread(desired, ["here"], DockerDaemons({"here": host}, live.stack))
+    again = reread(desired, ["here"], DockerDaemons({"here": host}, live.stack, Path(), Connections()))
     assert again.observed.records == {"here": new}
     daemon.release_lock(live.stack)
     daemon.write_record(live.stack, old)

@@ -19,7 +19,7 @@ from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import run_output
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import HookFailed, PlanStale
-from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.fleet import Connections, DockerDaemons
 from cortexctl.operations.apply import Applied
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.run_log import NO_LOG, EventLines
@@ -199,7 +199,7 @@ def test_the_exit_code_is_that_of_the_apply_even_if_the_reader_of_stdout_exits(
     monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_, **_options: Applied(plan, world.apply(plan)))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with run_output("", NO_LOG) as output:
-        daemons = DockerDaemons({}, "demo")
+        daemons = DockerDaemons({}, "demo", Path(), Connections())
         code = carry_out(plan, daemons, choice=StackChoice(), approved=True, options=ApplyOptions(), output=output)
     sys.stdout.close()
     assert (code, bool(world.daemon().containers)) == ((1, False) if fails else (0, True))

@@ -22,7 +22,6 @@ from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import DaemonRefused, ProbeFailed
 from cortexctl.hooks.runner import HookRunner
 from cortexctl.instance.spec import SecretRef
-from cortexctl.operations.read_stack import StackReader
 from tests.encodings import ENCODINGS, leaks
 from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.fakes.receiver import receiver
@@ -187,8 +186,8 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
 
         monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda *_: Talker(world))
-    monkeypatch.setattr(apply_command, "read_with_releases", StackReader.read)
-    monkeypatch.setattr(carry_out, "open_hosts", lambda _desired: nullcontext(world.daemons))
+    monkeypatch.setattr(apply_command, "read_with_releases", lambda reader, *_: reader.read())
+    monkeypatch.setattr(carry_out, "open_hosts", lambda *_: nullcontext(world.daemons))
     monkeypatch.setattr(carry_out, "plan_live", lambda desired, _daemons, request: world.plan(desired, request))
     monkeypatch.setattr("cortexctl.operations.adapters.SystemClock", lambda: world.clock)
     monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)

@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
-from cortexctl.hosts.transport import Connection, Transport
+from cortexctl.hosts.transport import Connection, OnceIfSilent, Transport
 from cortexctl.hosts.transports.unix_socket import UnixSocket
 
 SUPPORTED = "write unix:///var/run/docker.sock, ssh://USER@HOST, tcp://HOST:2376 with `tls`, or context:NAME"
 
 
 def connection_to(host: Host, folder: Path = Path()) -> Connection:
-    """Nothing is opened yet. If the URL cannot be used, every request raises the reason."""
+    """Nothing is opened yet. If the URL cannot be used, or the first request fails, every request raises the reason."""
     try:
-        return Connection(host, transport_to(host.docker, _below(folder, host.tls)))
+        return Connection(host, OnceIfSilent(transport_to(host.docker, _below(folder, host.tls))))
     except DaemonError as cause:
         return Connection(host, Unusable(host.docker, cause))
 
@@ -37,6 +37,9 @@ class Unusable:
 
     def fault(self, _cause: OSError) -> DaemonError:
         return self.reason
+
+    def answered(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -95,6 +95,9 @@ class SshTunnel:
             f"no Docker daemon at {self.url}: {cause.strerror or cause}", next_step=f"ssh {self._host} docker info"
         )
 
+    def answered(self) -> None:
+        """Nothing depends on it."""
+
     def close(self) -> None:
         with self._guard:
             self._reap(everything=True)

@@ -82,6 +82,9 @@ class TlsPort:
             f"openssl x509 -noout -issuer -enddate -in {self._files.cert}"
         )
 
+    def answered(self) -> None:
+        """Nothing depends on it."""
+
     def close(self) -> None:
         """Each connection is closed by its user."""
 

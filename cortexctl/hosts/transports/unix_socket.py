@@ -27,6 +27,9 @@ class UnixSocket:
     def fault(self, cause: OSError) -> DaemonError:
         return unreachable(self.url, cause, START)
 
+    def answered(self) -> None:
+        """Nothing depends on it."""
+
     def close(self) -> None:
         """Each connection is closed by its user."""
 

@@ -1,0 +1,204 @@
+"""A host that does not answer: it costs one request in a whole run, and none if it is not selected."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cortexctl.desired.stack import Host
+from cortexctl.errors import DaemonUnreachable
+from cortexctl.hosts.http import get
+from cortexctl.hosts.transports.choice import connection_to
+from cortexctl.instance.codec import spec_to_label
+from tests.drift_stack import SPEC
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
+from tests.fakes.sockets import canned_daemon, serving_on
+from tests.forks import ran
+from tests.reading import model_text, stack_text
+
+DeadDaemon = tuple[str, list[object]]
+"""Its URL, and what connected to it."""
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@contextmanager
+def dead_daemon(path: Path, *, silent: bool = False) -> Iterator[DeadDaemon]:
+    """Accepts every connection and never answers. It hangs up at once, unless it is `silent`: what a client does after
+    the end of a connection does not depend on the reason, and no test has to wait for a time-out.
+    """
+    connections: list[object] = []
+    is_over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            connections.append(self.client_address)
+            if silent:
+                is_over.wait()
+
+    with serving_on(path, Handler) as url:
+        try:
+            yield url, connections
+        finally:
+            is_over.set()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[TalkingDaemon]:
+    """A host that answers. It has a container that is not in the stack any more."""
+    listed = row(spec_to_label(SPEC), "gone")
+    listed["Labels"]["cortexctl.host"] = "box"
+    with talking_daemon(tmp_path / "box.sock", {LIST: [listed], "/version": {"ApiVersion": "1.41"}}) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[DeadDaemon]:
+    with dead_daemon(tmp_path / "far.sock") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def run(tmp_path: Path, box: TalkingDaemon, far: DeadDaemon) -> Run:
+    """Runs cortexctl beside a stack of both hosts, whose images do not name a release."""
+    hosts = "".join(
+        f'[hosts.{name}]\ndocker = "{url}"\nmodels_dir = "/m"\n\n' for name, url in (("box", box.url), ("far", far[0]))
+    )
+    models = [model_text(n, image=f'"image:{n}"', hosts='["far"]') for n in ("tiny", "more")]
+    (tmp_path / "stack.toml").write_text(stack_text("".join(models), hosts=hosts))
+
+    def go(command: str) -> subprocess.CompletedProcess[str]:
+        return ran(*command.split(), cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+
+    return go
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan",
+        "plan --allow-unreachable",
+        "plan --target tiny",
+        "plan --target far/tiny",
+        "plan --host far",
+        "plan --destroy --allow-unreachable",
+        "plan --probe",
+        "apply --auto-approve",
+        "apply --auto-approve --allow-unreachable",
+        "destroy --auto-approve",
+        "destroy --auto-approve --allow-unreachable",
+        "drift",
+        "drift --deep",
+        "status",
+        "history",
+        "observe",
+        "lock status",
+        "lock release",
+        "lock release --host far",
+        "logs far/tiny",
+        "diagnose far/tiny",
+        "rollback far/tiny",
+        "import far",
+        "fit --hosts",
+    ],
+)
+def test_a_dead_host_gets_one_request_in_a_run(run: Run, far: DeadDaemon, command: str) -> None:
+    done = run(command)
+    assert len(far[1]) == 1, done.stdout + done.stderr
+    assert "far" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan --host box",
+        "plan --target box/gone",
+        "plan --target b*/*",
+        "plan --destroy --host box",
+        "apply --auto-approve --host box",
+        "apply --auto-approve --target box/gone",
+        "destroy --auto-approve --host b?x",
+        "destroy --auto-approve --target box/gone",
+        "drift --host box",
+        "drift --target box/gone",
+        "drift --deep --host box",
+        "lock release --host box",
+        "logs box/gone",
+        "diagnose box/gone",
+        "rollback box/gone",
+        "import box",
+    ],
+)
+def test_a_host_that_is_not_selected_gets_no_request(
+    run: Run, box: TalkingDaemon, far: DeadDaemon, command: str
+) -> None:
+    done = run(command)
+    assert far[1] == []
+    assert box.requests, done.stderr
+    assert "far" not in done.stdout + done.stderr
+
+
+def test_a_target_on_a_dead_host_matches(run: Run) -> None:
+    """It is in the stack, even though the host cannot be read."""
+    done = run("plan --target far/tiny")
+    assert "Error[CX401] far" in done.stdout
+    assert "CX408" not in done.stdout
+    assert "CX408" in run("plan --target far/tinny").stdout
+
+
+@pytest.mark.parametrize("view", ["text", "markdown", "html"])
+@pytest.mark.parametrize("more", ["", " --destroy", " --host far"])
+def test_a_plan_without_an_unreachable_host_is_not_called_refused(run: Run, view: str, more: str) -> None:
+    done = run(f"plan --allow-unreachable --format {view}{more}")
+    assert done.returncode == 0, done.stdout
+    assert "unreachable" in done.stdout.lower()
+    assert "refused" not in done.stdout.lower().replace("refused if anything", "")
+
+
+def test_a_silent_daemon_costs_one_time_out(tmp_path: Path) -> None:
+    with dead_daemon(tmp_path / "silent.sock", silent=True) as (url, connections):
+        transport = connection_to(Host("silent", url)).transport
+        for path in ("/_ping", LIST, "/version"):
+            with pytest.raises(DaemonUnreachable, match="does not answer"):
+                get(transport, path, timeout=0.2)
+        assert len(connections) == 1
+
+
+def test_an_answer_that_breaks_off_is_none(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n["
+    transport = connection_to(Host("broken", f"unix://{tmp_path}/d.sock")).transport
+    with canned_daemon(tmp_path / "d.sock", raw=head), pytest.raises(DaemonUnreachable, match="within its answer"):
+        get(transport, LIST)
+    (tmp_path / "d.sock").unlink()
+    with canned_daemon(tmp_path / "d.sock"), pytest.raises(DaemonUnreachable, match="within its answer"):
+        get(transport, LIST)
+
+
+def test_a_daemon_that_has_answered_gets_further_requests(tmp_path: Path) -> None:
+    """It may restart during an apply."""
+    path = tmp_path / "d.sock"
+    transport = connection_to(Host("here", f"unix://{path}")).transport
+    with canned_daemon(path):
+        get(transport, LIST)
+    path.unlink(missing_ok=True)
+    for _ in range(2):
+        with pytest.raises(DaemonUnreachable, match="does not exist"):
+            get(transport, LIST)
+    with canned_daemon(path):
+        assert get(transport, LIST).body == b"[]"
+
+
+def test_a_daemon_that_starts_after_its_first_request_stays_unread(tmp_path: Path) -> None:
+    """Otherwise, one part of a run would count it as unreachable, and another would not."""
+    path = tmp_path / "d.sock"
+    transport = connection_to(Host("here", f"unix://{path}")).transport
+    with pytest.raises(DaemonUnreachable, match="does not exist"):
+        get(transport, LIST)
+    with canned_daemon(path), pytest.raises(DaemonUnreachable, match="does not exist"):
+        get(transport, LIST)
