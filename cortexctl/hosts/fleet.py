@@ -96,6 +96,9 @@ class DockerDaemons:
     def in_place(self, host: str, container: str) -> InPlace | None:
         return read.in_place(self._at(host), container)
 
+    def identity(self, host: str) -> str | None:
+        return read.identity(self._at(host))
+
     def held_lock(self, host: str) -> HeldLock | None:
         return read.held_lock(self._at(host), self._owner)
 

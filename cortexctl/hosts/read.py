@@ -24,7 +24,7 @@ from cortexctl.observed.container_list import (
     parse_in_place,
     parse_labels,
 )
-from cortexctl.observed.daemon_json import CONTAINER, IMAGE, LIMITS, TOUCHED, VOLUME, read_answer
+from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, TOUCHED, VOLUME, read_answer
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import (
     ImageDefaults,
@@ -74,6 +74,14 @@ def in_place(at: Connection, container: str, *, timeout: float = TIMEOUT) -> InP
     """Restart policy and limits of a container. None if it is gone."""
     answer = get_json_or_none(at, f"/containers/{container}/json", LIMITS, timeout=timeout)
     return parse_in_place(answer) if answer is not None else None
+
+
+def identity(at: Connection) -> str | None:
+    """The id and the name of the daemon, which cloned machines and daemons on one machine partly share. None if it has
+    none.
+    """
+    answer = get_json_or_none(at, "/info", INFO)
+    return f"{answer['ID']} {answer['Name']}" if answer is not None and answer["ID"] else None
 
 
 def endpoint(at: Connection, container: str) -> str | None:

@@ -37,9 +37,9 @@ class Transport(Protocol):
 
 
 class OnceIfSilent:
-    """Implements `Transport`, over another one. If the first request fails, the daemon is not asked again in this run,
-    and every later request fails with the same error: a dead host costs one time-out, whatever wants to read it. A
-    daemon that has answered is asked again, because it may restart during an apply.
+    """Implements `Transport`, over another one. If the first request fails, the daemon gets no other one in this run,
+    and every later request fails with the same error: a dead host costs one time-out, whatever reads it. A daemon that
+    has answered gets further requests, because it may restart during an apply.
     """
 
     def __init__(self, transport: Transport) -> None:

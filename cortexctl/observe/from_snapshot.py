@@ -76,6 +76,9 @@ class FromObservation:
     def in_place(self, host: str, container: str) -> InPlace | None:
         return self.observation.in_place.get((host, container))
 
+    def identity(self, host: str) -> None:  # noqa: ARG002 - it matters before an apply only
+        return None
+
     def files_or(self, here: ReadFiles | None) -> ReadFiles:
         """Its facts about a model's files; if it has none, the result of `here`."""
 

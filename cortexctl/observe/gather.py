@@ -97,6 +97,7 @@ def _answered(observed: Observed, queries: Sequence[_Query]) -> Observed:
         in_place={**observed.in_place, **of(Fact.LIMITS)},
         records={**observed.records, **{host: record for (host, _), record in of(Fact.RECORD).items()}},
         adoptable={**observed.adoptable, **of(Fact.ADOPTION)},
+        identities={**observed.identities, **{host: text for (host, _), text in of(Fact.IDENTITY).items()}},
         unknown=observed.unknown | (answers.keys() - known.keys()),
     )
     return _without_unread(observed.with_image_labels(of(Fact.IMAGE_LABELS)), failed)
@@ -112,6 +113,7 @@ def _queries(missing: Needs, readers: Readers) -> Sequence[_Query]:
         *(_Query(Fact.IMAGE_LABELS, key, partial(readers.image_labels, *key)) for key in missing.image_labels),
         *(_Query(Fact.ADOPTION, key, partial(inspect, key)) for key in missing.adoptions),
         *(_Query(Fact.RECORD, (host, ""), partial(readers.record, host)) for host in missing.records),
+        *(_Query(Fact.IDENTITY, (host, ""), partial(readers.identity, host)) for host in missing.identities),
         *(_Query(Fact.IMAGE, key, partial(readers.image, *key)) for key in missing.images),
         *(_Query(Fact.LIMITS, key, partial(readers.in_place, *key)) for key in missing.inspections),
     ]

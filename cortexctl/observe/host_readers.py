@@ -38,6 +38,8 @@ class Readers(ListReader, Protocol):
 
     def in_place(self, host: str, container: str) -> InPlace | None: ...
 
+    def identity(self, host: str) -> str | None: ...
+
 
 FilesBySource = dict[tuple[str, str], ModelFiles]
 

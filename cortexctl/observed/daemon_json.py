@@ -113,6 +113,8 @@ IMAGES = many(table(needs={"Id": _identifier}, may={"RepoTags": _TEXTS, "RepoDig
 """The answer of `GET /images/json`."""
 IMAGE = table(may={"Id": _identifier, "RepoTags": _TEXTS, "RepoDigests": _TEXTS, "Config": _CONFIG})
 """The answer of `GET /images/ID/json`."""
+INFO = table(needs=_texts("ID", "Name"))
+"""The answer of `GET /info`."""
 VERSION = table(needs=_texts("ApiVersion"))
 """The answer of `GET /version`."""
 VOLUME = table(needs={"Labels": lambda value: value if value is None else _LABELS(value)})

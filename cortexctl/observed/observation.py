@@ -30,6 +30,7 @@ class Fact(StrEnum):
     IMAGE = "images"
     LIMITS = "container limits"
     MODEL = "model files"
+    IDENTITY = "identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class Observed:
 
     model_files: Mapping[tuple[str, str], ModelFiles] = field(default_factory=dict)
     """By host and the source's name: the known facts about models' files, for the models that were requested."""
+
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """By host, for hosts that list the same containers as another one: the id and the name of the daemon."""
 
     unknown: frozenset[tuple[Fact, Key]] = frozenset()
     """Facts that were requested and have no answer: the container is gone since the list, or the snapshot does not have
@@ -78,6 +82,7 @@ class Observed:
             {**{host: r for host, r in self.records.items() if host not in hosts}, **newer.records},
             merged(self.adoptable, newer.adoptable),
             merged(self.model_files, newer.model_files),
+            {**{host: i for host, i in self.identities.items() if host not in hosts}, **newer.identities},
             frozenset((fact, key) for fact, key in self.unknown if key[0] not in hosts) | newer.unknown,
         )
 

@@ -222,7 +222,7 @@ def gone_hosts(known: Observed, desired: Desired, request: Request) -> list[Diag
     return [
         warning(
             "CX419",
-            f"{host} is no longer in the stack, so cortexctl cannot look there; its containers stay: "
+            f"{host} is no longer in the stack, so cortexctl cannot read it; its containers stay: "
             + ", ".join(instances),
             help=f"keep [hosts.{host}] with retired = true for one apply, which removes them; then remove the block",
         )

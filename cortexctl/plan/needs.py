@@ -22,6 +22,7 @@ from cortexctl.plan.applied import as_applied
 from cortexctl.plan.conflicts import is_pinned
 from cortexctl.plan.decide import needs_image, needs_inspection, needs_record
 from cortexctl.plan.host_plan import force_of
+from cortexctl.plan.one_daemon import hosts_with_equal_containers
 from cortexctl.plan.placement import placed
 from cortexctl.plan.request import Request
 
@@ -48,9 +49,12 @@ class Needs:
     """(host, container id): containers whose limits may have been changed in place."""
     models: tuple[ModelSource, ...] = ()
     """Models whose files show how much memory they take."""
+    identities: tuple[str, ...] = ()
+    """Hosts whose daemon may be that of another host."""
 
     def __bool__(self) -> bool:
-        return any((self.image_labels, self.adoptions, self.records, self.images, self.inspections, self.models))
+        others = self.models or self.identities
+        return any((self.image_labels, self.adoptions, self.records, self.images, self.inspections, others))
 
 
 def needs(desired: Desired, observed: Observed, request: Request = PLAIN) -> Needs:
@@ -66,6 +70,7 @@ def needs(desired: Desired, observed: Observed, request: Request = PLAIN) -> Nee
         images=_images_needed(pairs, observed, request),
         inspections=_inspections_needed(pairs, desired, observed, everything=bool(request.only)),
         models=_models_needed(pairs, desired, observed, request),
+        identities=() if request.destroy else _identities_needed(observed),
     )
 
 
@@ -189,6 +194,12 @@ def _models_needed(pairs: Pairs, desired: Desired, observed: Observed, request: 
     hosts = {host for host, _ in created}
     beside = [(i.host, i.spec) for i in desired.instances if i.host in hosts and is_pinned(i.spec)]
     return _unread_models(_sources([*created, *beside]), observed)
+
+
+def _identities_needed(observed: Observed) -> tuple[str, ...]:
+    by_key = {(name, ""): name for names in hosts_with_equal_containers(observed) for name in names}
+    known = {(host, "") for host in observed.identities}
+    return tuple(by_key[key] for key in _unread(Fact.IDENTITY, by_key, known, observed))
 
 
 def _sources(specs: Iterable[tuple[str, Spec]]) -> tuple[ModelSource, ...]:

@@ -15,6 +15,7 @@ from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.hook_points import hooks_needed
 from cortexctl.plan.host_plan import Fleet, HostPlan, plan_host
 from cortexctl.plan.model import Change, Plan, Rollout
+from cortexctl.plan.one_daemon import one_daemon_twice
 from cortexctl.plan.order import Order, ranks_of, with_waits
 from cortexctl.plan.placement import placed
 from cortexctl.plan.request import Request
@@ -82,6 +83,7 @@ def _diagnostics(
     if not request.destroy:
         yield from unplaced
         yield from check_desired(desired)
+        yield from one_daemon_twice(desired, fleet.observed)
         yield from check_hosts(desired, fleet.observed, changes)
 
 

@@ -29,7 +29,7 @@ class Selection:
         return not self.host or matches(self.host, host)
 
     def hosts_to_read(self, hosts: Collection[str]) -> Collection[str]:
-        """The hosts that can have a selected instance; no command asks the others. If a pattern matches no host, which
+        """The hosts that can have a selected instance; no command reads the others. If a pattern matches no host, which
         is a separate error, it excludes none.
         """
         named = [h for h in hosts if matches(self.host, h)] or hosts

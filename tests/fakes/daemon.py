@@ -41,6 +41,7 @@ class FakeDaemon:
         self.host = host
         self.time = 1_700_000_000.0
         self.stack = stack
+        self.identity = f"ID {host}"
         self.images = {name: f"sha256:{index:064x}" for index, name in enumerate(images, 1)}
         self.image_labels: dict[str, dict[str, str]] = {}
         """Image id -> its labels. An image without labels may be missing."""
@@ -390,3 +391,6 @@ class FakeDaemons:
 
     def in_place(self, host: str, container: str) -> InPlace:
         return self.by_host[host].in_place(container)
+
+    def identity(self, host: str) -> str:
+        return self.by_host[host].identity

@@ -66,10 +66,8 @@ def test_a_renamed_host_is_two_hosts(run: Run, repository: Path) -> None:
     done = run("plan", "--against", "git:main", "--format", "markdown")
     assert done.returncode == 0, done.stderr
     assert "1 to create" in done.stdout
-    assert "1 to remove" not in done.stdout, "apply does not look there"
-    assert (
-        "here is no longer in the stack, so cortexctl cannot look there; its containers stay: here/tiny" in done.stdout
-    )
+    assert "1 to remove" not in done.stdout, "apply does not read it"
+    assert "here is no longer in the stack, so cortexctl cannot read it; its containers stay: here/tiny" in done.stdout
 
 
 def test_a_retired_host_is_emptied(run: Run, repository: Path) -> None:

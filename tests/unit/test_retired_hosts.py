@@ -77,7 +77,7 @@ def test_a_snapshot_shows_that_a_host_left_the_stack(tmp_path: Path, hosts: str,
     warnings = [d for d in plan_from_snapshot(desired, str(snapshot), Request()).diagnostics if d.rule == "CX419"]
     assert bool(warnings) == is_reported
     assert [d.summary for d in warnings] == (
-        ["two is no longer in the stack, so cortexctl cannot look there; its containers stay: two/tiny"]
+        ["two is no longer in the stack, so cortexctl cannot read it; its containers stay: two/tiny"]
         if is_reported
         else []
     )
