@@ -47,6 +47,7 @@ schemas: setup  ## write the published JSON Schemas again
 	@$(BIN)/cortexctl schema stack > schemas/stack.schema.json
 	@$(BIN)/cortexctl schema plan > schemas/plan.schema.json
 	@$(BIN)/cortexctl schema drift > schemas/drift.schema.json
+	@$(BIN)/cortexctl schema doctor > schemas/doctor.schema.json
 	@$(BIN)/cortexctl schema events > schemas/events.schema.json
 
 reference: setup  ## write the pages of docs/reference and the picture of the README again

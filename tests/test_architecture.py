@@ -389,6 +389,18 @@ def test_drift_loads_no_module_that_changes_hosts() -> None:
     assert not loaded_by("drift", quickstart) & {"docker", "requests", "httpx", "jinja2", "rich", "deepdiff"}
 
 
+def test_doctor_loads_no_module_that_changes_hosts() -> None:
+    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
+    assert not loaded_by("doctor", "--stack", quickstart) & {
+        "docker",
+        "requests",
+        "httpx",
+        "jinja2",
+        "rich",
+        "deepdiff",
+    }
+
+
 def test_modules_stay_small() -> None:
     """A module should have about 120 lines, and has at most 350."""
     long = {name: len(path.read_text().splitlines()) for name, path in modules()}

@@ -220,6 +220,7 @@ def json_page() -> str:
     documents = {
         "plan": ("Plan", schemas.plan_schema()),
         "drift": ("Drift report", schemas.drift_schema()),
+        "doctor": ("Report of doctor", schemas.doctor_schema()),
         "events": ("Events", schemas.events_schema()),
     }
     parts = [

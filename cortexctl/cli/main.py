@@ -24,6 +24,7 @@ COMMANDS = {
     "rollback": ("rollback", "Return an instance to a retained generation."),
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
     "drift": ("drift", "Report drift, pending changes and unhealthy instances."),
+    "doctor": ("doctor", "Show what each host is and what it lacks."),
     "status": ("status", "Show the current state of every instance."),
     "history": ("history", "Show who applied what, when, and how it ended."),
     "logs": ("logs", "Show an instance's log."),

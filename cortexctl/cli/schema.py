@@ -10,13 +10,13 @@ from cortexctl.errors import UsageError
 
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["stack", "args", "plan", "drift", "events"]))
+@click.argument("name", type=click.Choice(["stack", "args", "plan", "drift", "doctor", "events"]))
 @click.option(
     "--vllm-version", help="For stack and args: only the options of this release. Default: those of all releases."
 )
 def command(name: str, *, vllm_version: str | None) -> int:
     """Print the JSON Schema of the stack file, of a model's `args`, of a plan (`plan --format json`, `plan --out`), of
-    a drift report, or of an event (`apply --events`).
+    a drift report, a report of doctor, or an event (`apply --events`).
     """
     if vllm_version and name not in {"stack", "args"}:
         raise UsageError(f"the schema of a {name} is the same for every vLLM release")
@@ -33,6 +33,10 @@ def _schema(name: str, version: str | None) -> str:
         from cortexctl.render.schemas import drift_schema
 
         return drift_schema()
+    if name == "doctor":
+        from cortexctl.render.schemas import doctor_schema
+
+        return doctor_schema()
     if name == "events":
         from cortexctl.render.schemas import events_schema
 

@@ -159,6 +159,8 @@ class Desired:
 
     secret_variables: tuple[str, ...] = ()
     """The names of the variables whose values are never shown."""
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Host -> its declared folders: `models_dir` and `hf_cache`, as absolute paths on the host."""
 
     @property
     def owner(self) -> str:

@@ -18,6 +18,8 @@ from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.host_facts import HostFacts
+from cortexctl.observed.host_probe import HostProbe
 from cortexctl.observed.inspected import Inspected, InspectedHost
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.parser_verdict import CommandLine, Probed
@@ -123,6 +125,18 @@ class DockerDaemons:
         from cortexctl.hosts.image_parser import probe_parser
 
         return probe_parser(self._at(host), self._owner, image, program, lines)
+
+    def host_facts(self, host: str, folders: Mapping[str, str]) -> HostFacts:
+        """The facts about a host itself. `folders`: key -> path on the host."""
+        from cortexctl.hosts.examine import host_facts
+
+        return host_facts(self._at(host), folders)
+
+    def probe_host(self, host: str, image: ImageFacts, folders: Mapping[str, str]) -> HostProbe:
+        """GPUs and free disk, read in a temporary container of an image on the host."""
+        from cortexctl.hosts.probe_host import probe_host
+
+        return probe_host(self._at(host), self._owner, image.id, image.reference, folders)
 
     def inspect_all(self, host: str, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
         return read.inspect_all(self._at(host), containers)

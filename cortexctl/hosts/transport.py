@@ -14,10 +14,13 @@ from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
 
 class Transport(Protocol):
-    """`url` is the daemon's URL in the stack; messages quote it."""
+    """`url` is the daemon's URL in the stack; messages quote it. `kind` names the transport in a report."""
 
     @property
     def url(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
 
     def connect(self, seconds: float) -> socket.socket:
         """A connection to the daemon; `seconds` bound each later call on it, too. Raises DaemonUnreachable or
@@ -47,6 +50,10 @@ class OnceIfSilent:
         self.url = transport.url
         self._has_answered = False
         self._failure: DaemonError | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.transport.kind
 
     def connect(self, seconds: float) -> socket.socket:
         if self._failure is not None and not self._has_answered:

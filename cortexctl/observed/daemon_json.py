@@ -117,6 +117,21 @@ INFO = table(needs=_texts("ID", "Name"))
 """The answer of `GET /info`."""
 VERSION = table(needs=_texts("ApiVersion"))
 """The answer of `GET /version`."""
+DAEMON = table(
+    needs=_texts("ApiVersion"),
+    may={**_texts("Version", "Arch", "KernelVersion"), "Components": many(table(may=_texts("Name", "Version")))},
+)
+"""The same answer, if more than the API version is needed."""
+SYSTEM = table(
+    may={
+        **_texts("OperatingSystem", "Architecture", "KernelVersion", "Driver", "DockerRootDir"),
+        **dict.fromkeys(("NCPU", "MemTotal"), _INTEGER),
+        "Runtimes": mapping(lambda value: value),
+        "SecurityOptions": _TEXTS,
+        "DiscoveredDevices": many(table(may=_texts("Source", "ID"))),
+    }
+)
+"""The answer of `GET /info`, if more than the identity is needed."""
 VOLUME = table(needs={"Labels": lambda value: value if value is None else _LABELS(value)})
 """The answer of `GET /volumes/NAME`, and to the creation of a volume."""
 NETWORKS = many(table(needs={**_texts("Name", "Created"), "Id": _identifier}, may={"Labels": _LABELS}))

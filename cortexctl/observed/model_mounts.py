@@ -16,15 +16,20 @@ def mount_paths(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, 
     """Every (container id, folder in it) where the source is visible on the host: containers that we created, running
     or not, that mount the folder. Running containers come first.
     """
-    if not source.root:
-        return
+    if source.root:
+        for container, folder in folder_paths(source.root, host):
+            yield container, posixpath.join(folder, source.inside).rstrip("/")
+
+
+def folder_paths(root: str, host: ObservedHost) -> Iterator[tuple[str, str]]:
+    """The same for a folder of the host."""
     for container in sorted(host.containers, key=lambda c: (not c.is_running, c.name)):
         if labels.MODEL not in container.labels:
             continue
         spec, _ = spec_of(container)
         for mount in spec.container.mounts if spec else ():
-            if (below := _below_mount(mount, source.root)) is not None:
-                yield container.id, posixpath.join(mount.target, below, source.inside).rstrip("/")
+            if (below := _below_mount(mount, root)) is not None:
+                yield container.id, posixpath.join(mount.target, below).rstrip("/")
                 break
 
 

@@ -66,8 +66,16 @@ class StackReader:
     secrets: SecretMode = SecretMode.RESOLVE
     release: str = ""
 
-    def read(self, *, text: str | None = None, releases: Releases | None = None) -> StackReading:
-        """`text`: the content, instead of the file. `releases`: releases of images from other sources."""
+    def read_hosts(self) -> Desired:
+        """The stack for its hosts: its models may have errors. Raises BadStack."""
+        return self.read(hosts_only=True).usable
+
+    def read(
+        self, *, text: str | None = None, releases: Releases | None = None, hosts_only: bool = False
+    ) -> StackReading:
+        """`text`: the content, instead of the file. `releases`: releases of images from other sources. `hosts_only`:
+        errors of models do not matter.
+        """
         from cortexctl.stack.load import Releases, load_stack
 
         desired, diagnostics = load_stack(
@@ -79,6 +87,7 @@ class StackReader:
             text=text,
             releases=releases or Releases(instead=self.release),
             review=self.secrets is SecretMode.REVIEW,
+            hosts_only=hosts_only,
         )
         return StackReading(self.path, desired, tuple(diagnostics))
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.desired.stack import Desired
+from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.base import Diagnosis
 from cortexctl.engines.measurement import Measurement
 from cortexctl.errors import DaemonError
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.host_facts import FolderFacts, HostFacts
+from cortexctl.observed.host_probe import HostProbe
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.diff import FieldChange
@@ -207,3 +209,69 @@ class LabelHistory:
 
     rows: tuple[dict[str, str], ...]
     unreachable: tuple[ObservedHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """A sentence about a host, its parts in `details`, and the next step if there is one. Not a problem: something to
+    know.
+    """
+
+    text: str
+    next_step: str = ""
+    details: tuple[str, ...] = ()
+    is_problem: bool = False
+    is_fixable: bool = False
+    """`doctor --write` fixes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """`image`: an image on the host that a probe can use; empty if there is none. `probe`: None without one. `folders`:
+    as the probe knows them, else as containers of the stack show them.
+    """
+
+    host: Host
+    facts: HostFacts
+    image: str
+    probe: HostProbe | None
+    folders: tuple[FolderFacts, ...] = ()
+    findings: tuple[HostFinding, ...] = ()
+
+    @property
+    def has_problem(self) -> bool:
+        return any(finding.is_problem for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """`probed`: whether the hosts were to be read in temporary containers, too. `command`: the command line that reads
+    the same hosts without a probe.
+    """
+
+    stack: str
+    hosts: tuple[HostReport, ...]
+    probed: bool
+    command: str
+
+    @property
+    def has_problem(self) -> bool:
+        return any(report.has_problem for report in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuEdit:
+    """The GPUs of the hosts in the stack's text. `by_hand`: host -> why its GPUs cannot be written."""
+
+    stack: str
+    old_text: str
+    new_text: str
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(f"{host}: {reason}" for host, reason in self.by_hand.items())
+
+    @property
+    def has_edits(self) -> bool:
+        return self.new_text != self.old_text

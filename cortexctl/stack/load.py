@@ -22,6 +22,7 @@ from cortexctl.instance.secret import fingerprint, masked
 from cortexctl.instance.secret_shape import without_tokens
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.document import Document, UnreadableDocument, fit, not_shown, parse_document, read_document
+from cortexctl.stack.hosts import check_hosts
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
@@ -34,6 +35,9 @@ from cortexctl.text.suggest import nearest
 SecretValue = Callable[[str, str], str]
 """(source, key) -> the value; "" if it may stay unknown. Raises UnresolvedSecret."""
 
+NO_MODELS = {"none": {"image": "none", "source": {"repo": "none"}, "gpus": "none", "enabled": False}}
+"""The fewest models that the schema accepts."""
+
 __all__ = ["Releases", "SecretValue", "UnresolvedSecret", "VariableInputs", "digest_of", "environments", "load_stack"]
 
 
@@ -45,6 +49,7 @@ class _Choice:
     secret_value: SecretValue | None
     releases: Releases
     review: bool
+    hosts_only: bool = False
 
 
 def load_stack(
@@ -57,17 +62,19 @@ def load_stack(
     text: str | None = None,
     releases: Releases = Releases(),  # noqa: B008 - frozen
     review: bool = False,
+    hosts_only: bool = False,
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """Desired is None if the errors leave nothing to plan.
 
     `text`: the file's content, if it is not read (another revision of it). `secret_value` None: secrets are not read
     (offline validation), and their fingerprints stay empty. `releases`: facts about the images that are not in the
-    file. `review`: read no file outside the stack's checkout.
+    file. `review`: read no file outside the stack's checkout. `hosts_only`: errors of models do not matter.
     """
     inputs = replace(inputs, beside=path, review=review)
     try:
         document = fit(read_document(path, inside=review) if text is None else parse_document(path, text))
-        desired, diagnostics = _load(document, _Choice(env, inputs, default_docker, secret_value, releases, review))
+        choice = _Choice(env, inputs, default_docker, secret_value, releases, review, hosts_only)
+        desired, diagnostics = _load(document, choice)
         if desired is None and not document.is_shown:
             raise not_shown(path, "stack")
     except UnreadableDocument as cause:
@@ -103,12 +110,13 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     diagnostics += (diagnostic for diagnostic, _ in in_the_open)
     without = partial(_without, tuple(value for _, value in in_the_open))
     try:
-        stack = StackFile.model_validate(document.data)
+        stack = _validated(document, choice)
     except ValidationError as failure:
         known = unfilled | {d.span for d in in_profiles}
         diagnostics += (d for d in explain(document, failure) if d.span is None or d.span not in known)
         diagnostics += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in known)
         return None, in_reading_order(list(map(without, diagnostics)))
+    of_text = diagnostics
     desired, more = _resolve(document, stack, choice, secrets)
     # A variable that cannot be set in env at all is not reported as a secret there.
     elsewhere = {d.span for d in more if d.kind is Kind.ENV}
@@ -116,7 +124,18 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     # If a variable could not be replaced, no other problem is reported for that place.
     more = [d for d in more if d.span is None or d.span not in unfilled]
     diagnostics = in_reading_order(list(map(without, [*diagnostics, *more])))
-    return (None if any(d.is_error for d in diagnostics) else desired), diagnostics
+    counted = [*of_text, *check_hosts(stack, document, choice.default_docker)] if choice.hosts_only else diagnostics
+    return (None if any(d.is_error for d in counted) else desired), diagnostics
+
+
+def _validated(document: Document, choice: _Choice) -> StackFile:
+    """With `hosts_only`, a disabled model replaces models that have errors. Raises ValidationError."""
+    try:
+        return StackFile.model_validate(document.data)
+    except ValidationError:
+        if not choice.hosts_only:
+            raise
+    return StackFile.model_validate({**document.data, "models": NO_MODELS})
 
 
 def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:

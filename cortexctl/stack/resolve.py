@@ -75,6 +75,7 @@ def resolve(
         hooks=hooks,
         audit_log=audit_log(stack, document.path),
         secret_variables=tuple(sorted(name for name, table in stack.vars.items() if table.secret)),
+        folders={name: work.folders_of(table) for name, table in sorted(stack.hosts.items())},
     )
     work.diagnostics += wrong_hooks
     work.diagnostics += check_version(stack, document)
@@ -226,6 +227,11 @@ class _Resolution:
             source = self._on_host(source) if "/" in source else source
             mounts[target] = Mount(source, target, read_only=mode == ["ro"])
         return tuple(mounts[target] for target in sorted(mounts))
+
+    def folders_of(self, host: HostTable) -> dict[str, str]:
+        """The declared folders of a host, by their keys."""
+        declared = {"models_dir": host.models_dir, "hf_cache": host.hf_cache}
+        return {key: self._on_host(path) for key, path in declared.items() if path}
 
     def _on_host(self, path: str) -> str:
         """A relative path starts at the stack file, which works if the daemon is on this machine."""

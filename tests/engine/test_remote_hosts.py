@@ -189,6 +189,19 @@ def test_a_candidate_that_fails_is_replaced_by_the_old_one_over_ssh(site: Site) 
     assert site.containers() == {"vllm-model-tiny": "running"}
 
 
+@pytest.mark.parametrize("kind", ["tls", "ssh"])
+def test_doctor_names_the_transport_and_probes_over_it(site: Site, kind: str) -> None:
+    docker, tls = transports(site)[kind]
+    before = site.server.handshakes()
+    report = site.cortexctl("doctor", "--probe", "--stack", site.write(docker, tls))
+    assert report.code == 0, report.out
+    assert f"{docker} ({'TLS' if kind == 'tls' else 'ssh'}); a request takes" in report.out
+    assert "a container gets none: could not select device driver" in report.out
+    assert site.server.handshakes() - before == (1 if kind == "ssh" else 0)
+    assert site.containers() == {}
+    wait_until(site.nothing_is_left)
+
+
 # ---- ssh, with faults
 
 
@@ -285,6 +298,8 @@ def test_a_server_that_forbids(site: Site, options: tuple[str, ...]) -> None:
         applied = site.cortexctl("apply", stack, "--auto-approve")
         assert applied.code == 0, applied.out
         assert site.cortexctl("plan", stack, "--detailed-exitcode").code == 0
+        kind = "ssh" if options == ("MaxSessions 1",) else "ssh, one program per request"
+        assert f"{site.ssh} ({kind}); a request takes" in site.cortexctl("doctor", "--stack", stack).out
     wait_until(site.nothing_is_left)
 
 

@@ -93,7 +93,7 @@ memory = "1 GiB"
 WORST = ("null", "table", "text", "list of tables", "deep", "digits")
 COMMANDS: list[list[str]] = [
     ["plan"], ["plan", "--destroy"], ["drift"], ["drift", "--deep"], ["status"], ["history"], ["observe"], ["lock", "status"],
-    ["lock", "release"], ["apply", "--auto-approve"], ["destroy", "--auto-approve"],
+    ["doctor"], ["doctor", "--probe"], ["lock", "release"], ["apply", "--auto-approve"], ["destroy", "--auto-approve"],
 ]  # fmt: skip
 PATHS = [
     "/containers/json",

@@ -12,7 +12,7 @@ from tests.reading import model_text, stack_text
 
 COMMANDS = ["plan", "apply --auto-approve", "destroy --auto-approve", "drift", "status", "observe", "history",
             "lock status", "lock release", "rollback here/tiny --auto-approve", "logs here/tiny", "diagnose here/tiny",
-            "fit --hosts"]  # fmt: skip
+            "fit --hosts", "doctor", "doctor --probe"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

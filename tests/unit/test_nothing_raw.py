@@ -100,6 +100,8 @@ def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
     answers: dict[str, Any] = {
         LIST: [ours, other, unread, unmanaged],
         "/version": {"ApiVersion": "1.41", "Version": EVIL},
+        "/info": dict.fromkeys(("OperatingSystem", "Architecture", "KernelVersion", "Driver", "DockerRootDir"), EVIL),
+        "/images/json": [{"Id": "sha256:1", "RepoTags": [f"vllm{EVIL}"]}],
         **{f"{v}/volumes/cortexctl-lock-demo": {"Labels": lock} for v in ("", "/v1.41")},
         **{f"{v}/volumes/cortexctl-record-demo": {"Labels": record} for v in ("", "/v1.41")},
         **{
@@ -151,6 +153,8 @@ COMMANDS = [
     "drift --deep --no-health",
     "drift --deep --no-health --format json --out d.json",
     "drift --no-health --format prometheus --out d.prom",
+    "doctor",
+    "doctor --format json",
     "status",
     "status --format json",
     "history",

@@ -16,7 +16,8 @@ WITHOUT_A_STACK = {"init", "show", "schema", "version", "args check", "catalog s
     "catalog architectures",
 }
 TAKES_SEVERAL = {"fmt"}
-ADDRESSES = {"rollback", "logs", "diagnose", "args show", "import"}
+ADDRESSES = {"rollback", "logs", "diagnose", "args show", "import", "doctor"}
+"""Their arguments name a part of the stack."""
 
 
 def _commands(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -14,7 +14,7 @@ from cortexctl.cli.main import run
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Severity
 from cortexctl.errors import DaemonUnreachable
-from cortexctl.hosts import image_parser
+from cortexctl.hosts import image_parser, temporary
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.container_list import parse_containers
@@ -255,7 +255,7 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
 def test_each_frame_of_an_answer_is_read_once() -> None:
     """Millions of frames of one byte are an answer of allowed size."""
     frames = b"\1\0\0\0\0\0\0\1o" * 900_000 + b"\2\0\0\0\0\0\0\3log" + b"\2\0\0\0\0\0\0\3lo"
-    assert image_parser._two_streams(frames) == ("o" * 900_000, "loglo")
+    assert temporary.two_streams(frames) == ("o" * 900_000, "loglo")
 
 
 def test_the_problem_of_an_image_is_short() -> None:

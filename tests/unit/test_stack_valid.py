@@ -205,6 +205,10 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
         audit_log="stack.audit.jsonl",
         hosts=(Host("gpu-1", "unix:///run/docker.sock", "10.0.0.11"), Host("gpu-2", DOCKER, "127.0.0.1")),
         instances=(embedder("gpu-1", "cortex_default", on_1), embedder("gpu-2", "other_net", on_2), llama),
+        folders={
+            "gpu-1": {"models_dir": "/var/cortex/models", "hf_cache": "/var/cortex/hf"},
+            "gpu-2": {"models_dir": str(tmp_path / "models")},
+        },
     )
     assert check_desired(desired) == []
 

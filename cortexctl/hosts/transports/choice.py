@@ -31,6 +31,7 @@ class Unusable:
 
     url: str
     reason: DaemonError
+    kind: str = "none"
 
     def connect(self, _seconds: float) -> socket.socket:
         raise self.reason

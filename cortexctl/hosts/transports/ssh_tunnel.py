@@ -69,6 +69,11 @@ class SshTunnel:
         """Whether the server forbids to forward sockets."""
         self._programs: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def kind(self) -> str:
+        """As known once a connection was opened."""
+        return "ssh, one program per request" if self._by_program else "ssh"
+
     def connect(self, seconds: float) -> socket.socket:
         with self._guard:
             process = self._opened(seconds)

@@ -23,6 +23,8 @@ START = "start the daemon there, or correct `docker` of the host in the stack"
 class TlsPort:
     """Implements `transport.Transport`."""
 
+    kind = "TLS"
+
     def __init__(self, url: str, files: TlsFiles) -> None:
         parts = urlsplit(url)
         self.url = url

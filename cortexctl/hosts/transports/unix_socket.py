@@ -14,6 +14,8 @@ START = "start the daemon (systemctl start docker), or correct `docker` of the h
 class UnixSocket:
     """Implements `transport.Transport`."""
 
+    kind = "unix socket"
+
     def __init__(self, url: str) -> None:
         self.url = url
         self._path = url.removeprefix("unix://")

@@ -15,6 +15,11 @@ def drift_schema() -> str:
     return (files(__name__) / "drift.schema.json").read_text(encoding="utf-8")
 
 
+def doctor_schema() -> str:
+    """The JSON Schema of a report of `doctor`, as text."""
+    return (files(__name__) / "doctor.schema.json").read_text(encoding="utf-8")
+
+
 def events_schema() -> str:
     """The JSON Schema of one event of an apply, as text."""
     return (files(__name__) / "events.schema.json").read_text(encoding="utf-8")
