@@ -405,3 +405,17 @@ def test_modules_stay_small() -> None:
     """A module should have about 120 lines, and has at most 350."""
     long = {name: len(path.read_text().splitlines()) for name, path in modules()}
     assert {name: n for name, n in long.items() if n > 350} == {}
+
+
+REAL = {"engine": {"engine", "attack", "contract"}, "vllm": {"e2e", "engine"}}
+"""Marker of tests on something real -> the folders of tests/ that tools/test.sh runs for it."""
+
+
+@pytest.mark.parametrize("marker", REAL)
+def test_every_test_on_something_real_is_in_a_folder_that_is_run(marker: str) -> None:
+    uses = [p for p in (PACKAGE.parent / "tests").rglob("*.py") if f"mark.{marker}" in p.read_text()]
+    folders = {p.relative_to(PACKAGE.parent / "tests").parts[0] for p in uses} - {Path(__file__).name}
+    assert folders <= REAL[marker]
+    script = (PACKAGE.parent / "tools" / "test.sh").read_text()
+    [line] = [line for line in script.splitlines() if f"-m {marker}" in line]
+    assert all(f"tests/{folder}" in line for folder in folders)
