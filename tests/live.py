@@ -7,8 +7,9 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cortexctl.hosts.http import get
 from cortexctl.hosts.read import observe_host
 from cortexctl.hosts.transports.choice import connection_to, transport_to
 from tests.forks import ran
+from tests.waiting import wait_until
 
 REPO = Path(__file__).parent.parent
 STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
@@ -116,9 +118,15 @@ class LiveDaemon:
         if self.images:
             self.docker_cli("rmi", "-f", *self.images)
         for kind in ("network", "volume"):
-            leftover = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
+            wait_until(partial(self._removes_all, kind))
+
+    def _removes_all(self, kind: str) -> bool:
+        """Whether none is left. A busy daemon counts a removed container as a user of its network for a moment."""
+        leftover = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
+        with suppress(subprocess.CalledProcessError):
             if leftover:
                 self.docker_cli(kind, "rm", *leftover)
+        return not leftover
 
 
 @contextmanager

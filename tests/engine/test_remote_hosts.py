@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,15 @@ class Site:
         )
         return done.stdout
 
+    def is_empty(self) -> bool:
+        """Whether no container and no volume is left. Removes them; a busy daemon may refuse for a moment."""
+        left = [(("rm", "--force"), name) for name in self.containers()]
+        left += [(("volume", "rm"), name) for name in self.docker("volume", "ls", "--quiet").split()]
+        for command, name in left:
+            with suppress(subprocess.CalledProcessError):
+                self.docker(*command, name)
+        return not left
+
     def ssh_processes(self) -> list[int]:
         """Of our own tunnels: their private folders are on the command line."""
         return [
@@ -140,10 +149,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(autouse=True)
 def no_containers(site: Site) -> Iterator[None]:
     yield
-    if names := site.containers():
-        site.docker("rm", "--force", *names)
-    for volume in site.docker("volume", "ls", "--quiet").split():
-        site.docker("volume", "rm", volume)
+    wait_until(site.is_empty)
 
 
 def transports(site: Site) -> dict[str, tuple[str, str]]:
