@@ -165,11 +165,12 @@ CHANGED = "@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@
     ],
 )
 def test_an_error_of_ssh_is_one_sentence_with_the_next_step(errors: str, text: str) -> None:
-    error: DaemonError = ssh_failure("gpu-1", errors)
+    error: DaemonError = ssh_failure("gpu-1", errors, command="ssh -l ops -p 2222 gpu-1", known_as="[gpu-1]:2222")
     assert error.message.startswith("no ssh connection to gpu-1: ")
     assert text in error.message
     assert len(error.message) < 3000
-    assert "ssh" in error.next_step
+    assert " -l ops -p 2222 gpu-1" in error.next_step, "the login of the stack, not another one"
+    assert ("ssh-keygen -R '[gpu-1]:2222'" in error.next_step) == (errors == CHANGED)
 
 
 def test_the_last_refusal_of_a_channel_counts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from cortexctl.errors import DaemonForbidden, DaemonUnreachable
 from cortexctl.text.shorten import shortened
@@ -12,26 +13,30 @@ _CHANNEL = re.compile(r"channel \d+: open failed: (?P<kind>[^:\r\n]+)(?:: (?P<de
 _NOISE = re.compile(r"^(Warning: |Pseudo-terminal |\*\*|@|debug\d: |Connection to .* closed|\s*$)")
 
 
-def ssh_failure(host: str, errors: str) -> DaemonUnreachable | DaemonForbidden:
-    """The error for an ssh process that ended. `errors`: its error output."""
+def ssh_failure(host: str, errors: str, *, command: str, known_as: str) -> DaemonUnreachable | DaemonForbidden:
+    """The error for an ssh process that ended. `errors`: its error output. `command`: the same login in a shell.
+    `known_as`: the host in known_hosts.
+    """
     first = f"no ssh connection to {host}: "
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in errors:
         return DaemonForbidden(
             first + "its host key is not the one in known_hosts: it was set up again, or it is another machine",
-            next_step=f"find out which; if it is the right machine: ssh-keygen -R {host}, then ssh {host} once",
+            next_step="find out which; if it is the right machine: "
+            f"ssh-keygen -R {shlex.quote(known_as)}, then {command} once",
         )
     if "Host key verification failed" in errors:
         return DaemonForbidden(
             first + "its host key is not in known_hosts",
-            next_step=f"run ssh {host} once and compare the key; in a pipeline, add the key to known_hosts",
+            next_step=f"run {command} once and compare the key; in a pipeline, add the key to known_hosts",
         )
     if refused := re.search(r"Permission denied \(([^)\r\n]*)\)", errors):
         agent = "" if os.environ.get("SSH_AUTH_SOCK") else "; no ssh agent runs here (SSH_AUTH_SOCK is not set)"
         return DaemonForbidden(
             first + f"it accepts none of our keys (it allows: {refused[1]}){agent}",
-            next_step=f"ssh -v {host} shows which keys were tried; ssh-add -l lists those of the agent",
+            next_step=f"{command.replace('ssh', 'ssh -v', 1)} shows which keys were tried; "
+            "ssh-add -l lists those of the agent",
         )
-    return DaemonUnreachable(first + (_last_line(errors) or "ssh ended"), next_step=f"ssh {host} docker info")
+    return DaemonUnreachable(first + (_last_line(errors) or "ssh ended"), next_step=f"{command} docker info")
 
 
 def channel_refusal(errors: str) -> str:

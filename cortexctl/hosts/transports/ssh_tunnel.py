@@ -7,6 +7,7 @@ forbids to forward sockets, each connection runs `docker system dial-stdio` ther
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -62,6 +63,10 @@ class SshTunnel:
         self._login = [*(["-l", unquote(parts.username)] if parts.username else [])]
         self._login += ["-p", str(parts.port)] if parts.port else []
         self._host = parts.hostname or ""
+        self._command = shlex.join(["ssh", *self._login, self._host])
+        """The same login in a shell, for the next step of an error."""
+        self._known_as = f"[{self._host}]:{parts.port}" if parts.port else self._host
+        """The host's name in known_hosts."""
         self._socket = unquote(parts.path).rstrip("/")
         self._guard = threading.Lock()
         self._process: _Process | None = None
@@ -90,15 +95,18 @@ class SshTunnel:
         if isinstance(cause, TimeoutError):
             return unreachable(self.url, cause, "")
         if self._process is not None and self._process.ended():
-            return ssh_failure(self._host, errors)
+            return self._failure(errors)
         if refusal := channel_refusal(errors):
             return DaemonUnreachable(
                 f"no Docker daemon at {self.url}: on {self._host}, {self._socket or REMOTE_SOCKET}: {refusal}",
-                next_step=f"ssh {self._host} docker info",
+                next_step=f"{self._command} docker info",
             )
         return DaemonUnreachable(
-            f"no Docker daemon at {self.url}: {cause.strerror or cause}", next_step=f"ssh {self._host} docker info"
+            f"no Docker daemon at {self.url}: {cause.strerror or cause}", next_step=f"{self._command} docker info"
         )
+
+    def _failure(self, errors: str) -> DaemonError:
+        return ssh_failure(self._host, errors, command=self._command, known_as=self._known_as)
 
     def answered(self) -> None:
         """Nothing depends on it."""
@@ -119,12 +127,12 @@ class SshTunnel:
         end = time.monotonic() + max(seconds, OPENING)
         while not process.is_ready():
             if process.ended():
-                raise ssh_failure(self._host, process.errors())
+                raise self._failure(process.errors())
             if time.monotonic() > end:
                 process.close()
                 raise DaemonUnreachable(
                     f"no ssh connection to {self._host} within {OPENING:.0f} s",
-                    next_step=f"ssh {self._host} docker info",
+                    next_step=f"{self._command} docker info",
                 )
             time.sleep(_PAUSE)
         try:
