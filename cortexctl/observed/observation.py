@@ -58,6 +58,9 @@ class Observed:
     the fact.
     """
 
+    taken_at: str = ""
+    """Of a snapshot: when it was taken (RFC 3339, UTC). Empty for a reading of the live hosts."""
+
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
 
@@ -84,6 +87,7 @@ class Observed:
             merged(self.model_files, newer.model_files),
             {**{host: i for host, i in self.identities.items() if host not in hosts}, **newer.identities},
             frozenset((fact, key) for fact, key in self.unknown if key[0] not in hosts) | newer.unknown,
+            self.taken_at,
         )
 
     def by_current_names(self, moved: Mapping[str, str]) -> Observed:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 from cortexctl.desired.stack import Desired
 from cortexctl.observe.from_snapshot import observe_for_snapshot
 from cortexctl.observed.observation import Observed
+from cortexctl.observed.snapshot import without_other_stacks
 from cortexctl.operations.adapters import model_readers, open_hosts
 
 
 def take_snapshot(desired: Desired) -> Observed:
-    """Everything that a later plan of the stack may need. A host that cannot be read says why."""
+    """Everything that a later plan of the stack may need, and no more of other stacks. A host that cannot be read says
+    why.
+    """
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with open_hosts(desired) as hosts:
-        return observe_for_snapshot(desired, hosts, model_readers(desired, host=hosts))
+        observed = observe_for_snapshot(desired, hosts, model_readers(desired, host=hosts))
+    return without_other_stacks(replace(observed, taken_at=taken_at), desired.owner)

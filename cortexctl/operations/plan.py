@@ -68,11 +68,13 @@ def make_plan(
     report: Report,
     connections: Connections | None = None,
 ) -> Plan:
-    """`report`: receives the notes of a probe. `connections`: of the run. Raises UsageError, BadStack."""
+    """`report`: receives the notes of a probe, and a warning about an old snapshot. `connections`: of the run. Raises
+    UsageError, BadStack.
+    """
     if inputs.observed:
         from cortexctl.operations.review import plan_from_snapshot
 
-        return plan_from_snapshot(desired, inputs.observed, inputs.request, allow_hub=inputs.allow_hub)
+        return plan_from_snapshot(desired, inputs.observed, inputs.request, report, allow_hub=inputs.allow_hub)
     if inputs.against:
         from cortexctl.operations.review import plan_from_stack
 

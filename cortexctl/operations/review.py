@@ -5,7 +5,9 @@ It runs no program, reads no secret, and reads no file outside the stack's check
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
@@ -18,6 +20,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
 from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.documents import read_document
+from cortexctl.operations.notes import Report, warning
 from cortexctl.operations.read_stack import read_other_stack
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.guards_observed import gone_hosts, not_in_snapshot
@@ -29,8 +32,12 @@ from cortexctl.plan.request import Request
 GIT, NONE = "git:", "none"
 
 
-def plan_from_snapshot(desired: Desired, file: str, request: Request, *, allow_hub: bool = False) -> Plan:
-    """The plan against a snapshot of `observe --out`. A host that is not in it counts as unreachable."""
+def plan_from_snapshot(
+    desired: Desired, file: str, request: Request, report: Report, *, allow_hub: bool = False
+) -> Plan:
+    """The plan against a snapshot of `observe --out`. A host that is not in it counts as unreachable. `report` receives
+    a warning if the snapshot is older than a day: a nightly job, or a more frequent one, writes it.
+    """
     try:
         observed = snapshot_from_json(read_document(file, LARGEST))
     except NotASnapshot as cause:
@@ -38,9 +45,21 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request, *, allow_h
             f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"
         ) from cause
     complete = _observed_as_in(observed, file, desired, request, allow_hub=allow_hub)
-    decided = plan(desired, complete, request, basis=f"snapshot {file}")
+    taken = _time_of(observed)
+    if taken and (days := (datetime.now(UTC) - taken).days):
+        age = f"{days} day{'s' if days > 1 else ''}"
+        report(warning(f"{file} is {age} old: the hosts may have changed since then; cortexctl observe --out {file}"))
+    basis = f"snapshot {file}" + (f" of {taken:%Y-%m-%d %H:%M} UTC" if taken else "")
+    decided = plan(desired, complete, request, basis=basis)
     more = (*gone_hosts(observed, desired, request), *not_in_snapshot(complete, file))
     return replace(decided, diagnostics=(*decided.diagnostics, *more))
+
+
+def _time_of(observed: Observed) -> datetime | None:
+    """When the snapshot was taken; None if it has no time, or one that no calendar has."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(observed.taken_at)
+    return None
 
 
 def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, allow_hub: bool) -> Observed:

@@ -199,7 +199,7 @@ def _changed_text(choose: random.Random, text: Any) -> Any:
 def try_snapshot(desired: Desired, path: Path) -> bool:
     """Planned against and shown, or refused. Whether it was taken."""
     try:
-        planned = plan_from_snapshot(desired, str(path), Request())
+        planned = plan_from_snapshot(desired, str(path), Request(), report=lambda _: None)
     except CortexctlError:
         environment = ("--env", desired.env) if desired.env else ()
         refused = command("plan", desired.path, *environment, "--observed", str(path))
