@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast attack lint types check schemas reference clean
+.PHONY: help setup lab demo test test-fast attack fuzz lint types check schemas reference clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -34,6 +34,9 @@ test-fast: setup  ## the tests that need neither a Docker daemon nor a browser
 
 attack: lab  ## random kills, lies, mutations and planted secrets, on a real Docker daemon: 40 minutes, and a table (ATTACK="--seed 7")
 	@$(LAB) exec $(BIN)/python -m tests.attack $(ATTACK)
+
+fuzz: setup  ## random stacks, plans, snapshots, labels, logs, argument lines and answers, without a daemon (MINUTES=10 SEED=1)
+	@$(BIN)/python -m tests.attack.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -16,8 +16,8 @@ from types import FrameType, TracebackType
 KEPT_OF_A_KIND = 5
 """The number of finds of one kind that are written to files. All of them are counted."""
 
-CPU_SECONDS = 20
-"""For one input: thousands of times the processor time of the slowest valid one."""
+CPU_SECONDS = 5
+"""For one input: hundreds of times the processor time of the slowest valid one."""
 
 MORE_MEMORY = 1 << 30
 """For all inputs of a run together."""

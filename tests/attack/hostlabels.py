@@ -73,6 +73,8 @@ class Hostile:
     lock: Mapping[str, str] | None = None
     record: str | None = None
     rows: Any = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """Path -> another answer, with whatever else is shown."""
     commands: Sequence[tuple[str, ...]] = tuple(COMMANDS)
 
 
@@ -161,6 +163,19 @@ def generated(count: int, seed: int) -> Iterator[Hostile]:
             yield Hostile(f"record-changed-{number}", record=record, commands=OF_RECORDS)
 
 
+def changed_answers(count: int, seed: int) -> Iterator[Hostile]:
+    """A right container, lock and record, and one answer of the daemon that is changed anywhere."""
+    _spec()
+    right = answers_of(Hostile("right", lock={}))
+    paths = [path for path in sorted(right) if not path.startswith("/v1.41")]
+    for number in range(count):
+        choose = random.Random(f"answers-{seed}-{number}")
+        path = choose.choice(paths)
+        answer = mutated_json(choose, [right[path]], choose.choice([1, 1, 2]))
+        changed = {path: answer[0] if isinstance(answer, list) and answer else answer}
+        yield Hostile(f"answer-{number}", lock={} if number % 2 else None, changed=changed)
+
+
 _KNOWN: dict[str, str] = {}
 
 
@@ -215,6 +230,7 @@ def answers_of(case: Hostile) -> dict[str, Any]:
         "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
     }
     answers[f"/containers/{'tiny':0>64}/json"] = {**json.loads(_KNOWN["inspection"]), **known}
+    answers.update(case.changed)
     versioned = {f"/v1.41{path}": answer for path, answer in answers.items()}
     return {**answers, **versioned, "/version": {"ApiVersion": "1.41", "MinAPIVersion": "1.12", "Version": "20.10.24"}}
 
@@ -263,3 +279,7 @@ def attack_labels(count: int, seed: int) -> Row:
 
 def attack_lists(count: int, seed: int) -> Row:
     return _attack("the list of containers answered with something else", list(lists(seed))[:count], quick=count < 50)
+
+
+def attack_answers(count: int, seed: int) -> Row:
+    return _attack("answers of the daemon, changed anywhere", list(changed_answers(count, seed)), quick=True)
