@@ -55,7 +55,12 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
-            return None
+            from cortexctl.text.suggest import nearest
+
+            close = nearest(cmd_name, COMMANDS)
+            raise click.UsageError(
+                f"there is no command {cmd_name!r}" + (f"; did you mean {close!r}?" if close else "")
+            )
         module = importlib.import_module(f"cortexctl.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
@@ -114,6 +119,13 @@ def _run(arguments: list[str] | None) -> int:
         return cause.exit_code
     except click.exceptions.NoArgsIsHelpError as cause:
         print_note(f"{cause.format_message()}\n")
+        return 1
+    except click.NoSuchOption as cause:
+        of_all = cause.option_name in {name for option in cli.params for name in option.opts}
+        message = (
+            f"{cause.option_name} stands before the command: cortexctl {cause.option_name} COMMAND" if of_all else ""
+        )
+        _print_error(message or cause.format_message(), f"{_command_path(cause)} --help")
         return 1
     except click.ClickException as cause:
         _print_error(cause.format_message(), f"{_command_path(cause)} --help")

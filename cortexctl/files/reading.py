@@ -4,6 +4,7 @@ that lead out of its checkout if the caller forbids that.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -51,8 +52,13 @@ def as_text(name: str, data: bytes) -> str:
     """The same as `read_text`, for bytes. Raises NotRead."""
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise NotRead(f"{name} is not UTF-8 text", "a stack file is TOML or JSON") from None
+    except UnicodeDecodeError as cause:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise NotRead(f"{name} is UTF-16 text", "save it as UTF-8") from None
+        line = data.count(b"\n", 0, cause.start) + 1
+        raise NotRead(
+            f"{name} is not UTF-8 text: line {line}", "save it as UTF-8; a stack file is TOML or JSON"
+        ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -75,7 +81,8 @@ def _read(path: str, most: int) -> bytes:
 
 def _refuse_irregular(path: str, info: os.stat_result) -> None:
     if stat.S_ISDIR(info.st_mode):
-        raise NotRead(f"{path} is a folder", "name the stack file in it")
+        inner = Path(path) / "stack.toml"
+        raise NotRead(f"{path} is a folder", f"name the stack file in it: {inner}" if inner.exists() else "name a file")
     if not stat.S_ISREG(info.st_mode):
         raise _irregular(path)
 

@@ -13,6 +13,7 @@ CX107 More than a variable in a string
 CX108 A secret variable in the open
 CX109 Unknown environment
 CX110 Another version is needed
+CX111 Not treated as a variable (warning)
 CX201 Unknown host
 CX202 Unclear source
 CX203 A path outside the models folder

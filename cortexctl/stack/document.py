@@ -17,7 +17,8 @@ from cortexctl.files.checkout import leads_out
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.instance.secret_shape import may_be_secret
 from cortexctl.stack.places import Loc, places_in
-from cortexctl.stack.suspicion import belongs_to_a_secret, why_secret
+from cortexctl.stack.suspicion import SECRET_WORD, belongs_to_a_secret, why_secret
+from cortexctl.stack.syntax_errors import json_error, toml_error
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -27,7 +28,6 @@ Origins = dict[Loc, Loc]
 
 SECRET_NAME = re.compile(r"(?i)(?:^|_|api)key$|(?:^|_)token$|passwo?r?d|secret_|_secret$|access_?key|credential|^pin$")
 """Keys whose values are treated as secrets: never shown in a snippet, never allowed in a label."""
-SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\bpin\b")
 URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 CONTINUATION, REMOVED = 0x80, 0xFF
 """The top bits of a UTF-8 continuation byte, and a byte that no UTF-8 text contains."""
@@ -38,7 +38,6 @@ LARGEST_NUMBER = 2**63 - 1
 HALF = "half of a surrogate pair (\\uD800 to \\uDFFF alone), which is not a character"
 _LONG_KEY = re.compile(r"""^[ \t\[]*[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+){64}""", re.MULTILINE)
 """A dotted key with this many parts, which takes a parser long before it is recognised as too deep."""
-_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 
 
 class UnreadableDocument(Exception):
@@ -163,10 +162,9 @@ def _values(path: str, text: str) -> dict[str, Any]:
         data = json.loads(text, object_pairs_hook=_no_duplicates) if path.endswith(".json") else tomllib.loads(text)
         _check_halves(json.dumps(data, ensure_ascii=False, default=str))
     except tomllib.TOMLDecodeError as cause:
-        raise UnreadableDocument(_toml_error(path, text, str(cause))) from None
+        raise UnreadableDocument(toml_error(path, text, str(cause))) from None
     except json.JSONDecodeError as cause:
-        span = _point(path, text, cause.lineno, cause.colno)
-        raise UnreadableDocument(error("CX101", f"not valid JSON: {cause.msg}", span)) from None
+        raise UnreadableDocument(json_error(path, text, cause)) from None
     except RecursionError:
         raise too_deep from None
     except UnicodeEncodeError:
@@ -246,25 +244,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _DuplicateKey(key)
         table[key] = value
     return table
-
-
-def _toml_error(path: str, text: str, message: str) -> Diagnostic:
-    match = _TOML_PLACE.search(message)
-    summary = f"not valid TOML: {_TOML_PLACE.sub('', message)}"
-    if match and match.group(1):
-        return error("CX101", summary, _point(path, text, int(match.group(1)), int(match.group(2))))
-    lines = text.rstrip("\n").split("\n")
-    return error("CX101", summary, _point(path, text, len(lines), len(lines[-1]) + 1))
-
-
-def _point(path: str, text: str, line: int, column: int) -> SourceSpan:
-    """A place in a text that could not be parsed: text after a key that looks like a secret's is not shown."""
-    lines = text.split("\n")
-    shown = lines[line - 1] if line <= len(lines) else ""
-    key, separator, value = shown.partition("=" if "=" in shown else ":")
-    if separator and SECRET_WORD.search(key):
-        shown = key + separator + " " + "*" * len(value.strip())
-    return SourceSpan(path, line, column, column + 1, shown)
 
 
 def _span(path: str, raw: list[str], shown: list[str], node: Node) -> SourceSpan:

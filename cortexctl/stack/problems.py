@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.stack.advice import advice_for, missing_key
 from cortexctl.stack.argument_checks import check_raw
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
@@ -48,7 +49,30 @@ def _explain_all(document: Document, items: Sequence[Any], *, below: Loc) -> lis
             while not document.has(loc):  # pydantic adds the names of a union's members
                 loc = loc[:-1]
         by_loc.setdefault(loc, []).append(item)
-    return [_explain_one(document, loc, items, is_key=loc in keys) for loc, items in by_loc.items()]
+    misspelt = _misspelt(by_loc)
+    return [
+        _explain_one(document, loc, items, is_key=loc in keys)
+        for loc, items in by_loc.items()
+        if not (items[0]["type"] == "missing" and any(loc[: len(m)] == m for m in misspelt))
+    ]
+
+
+def _misspelt(by_loc: Mapping[Loc, Sequence[Any]]) -> set[Loc]:
+    """The places that unknown keys were probably meant for: what is missing there follows from the spelling."""
+    meant = set()
+    for loc, items in by_loc.items():
+        if items[0]["type"] == "extra_forbidden" and (close := _nearest_key(loc)):
+            meant.add((*loc[:-1], close))
+    return meant
+
+
+def _nearest_key(loc: Loc) -> str:
+    return nearest(str(loc[-1]), _known_keys(loc)) or ""
+
+
+def _known_keys(loc: Loc) -> list[str]:
+    table = _table_at(loc[:-1])
+    return [f.alias or name for name, f in table.model_fields.items()] if table else []
 
 
 def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
@@ -123,7 +147,7 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: 
                 "CX103",
                 f'"{loc[-1]}" is missing{table}',
                 document.place(loc[:-1], key=True),
-                help=_what_for(loc),
+                help=_what_for(loc) or missing_key(loc),
             )
         case "too_short" if loc in {("models",), ("hosts",)}:
             return error(
@@ -138,15 +162,38 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: 
         *others, last = texts  # one of several types: "expected a whole number or "auto", found …"
         texts = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
     name = ".".join(str(part) for part in loc)
-    return error("CX104", f"{name}: {' or '.join(texts)}", document.place(loc, key=is_key))
+    advice = "" if hidden or is_key else _advice(loc, items)
+    return error("CX104", f"{name}: {' or '.join(texts)}", document.place(loc, key=is_key), help=advice)
+
+
+def _advice(loc: Loc, items: Sequence[Any]) -> str:
+    """The first fix that is known for the value."""
+    check = _check_of(loc)
+    key = str(next((part for part in reversed(loc) if isinstance(part, str)), ""))
+    fixes = (advice_for(key, item["input"], check=check, expected=item["type"]) for item in items)
+    return next(filter(None, fixes), "") if loc and isinstance(loc[-1], str) else ""
+
+
+def _check_of(loc: Loc) -> Callable[..., Any] | None:
+    """The check of `value_forms` that the schema applies to the value at `loc`."""
+    table = _table_at(loc[:-1])
+    field = table.model_fields.get(str(loc[-1])) if table else None
+    annotations = [*field.metadata, *_metadata(field.annotation)] if field else []
+    return next((m.func for m in annotations if isinstance(m, AfterValidator | BeforeValidator)), None)
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        yield from typing.get_args(annotation)[1:]
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        for member in typing.get_args(annotation):
+            yield from _metadata(member)
 
 
 def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     key = str(loc[-1])
-    table = _table_at(loc[:-1])
-    known = [f.alias or name for name, f in table.model_fields.items()] if table else []
-    close = nearest(key, known)
-    advice = f'did you mean "{close}"?' if close else f"known keys: {', '.join(sorted(known))}"
+    close = _nearest_key(loc)
+    advice = f'did you mean "{close}"?' if close else f"known keys: {', '.join(sorted(_known_keys(loc)))}"
     at = f" in [{where}]" if where else " at the top of the file"
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 

@@ -223,10 +223,15 @@ class _Resolution:
         for index, text in enumerate(model.volumes):
             source, target, *mode = text.split(":")
             if target in mounts:
-                self.diagnostics.append(error("CX212", f"{target} is mounted twice", self._at(name, "volumes", index)))
+                self.diagnostics.append(self._mounted_twice(target, self._at(name, "volumes", index)))
             source = self._on_host(source) if "/" in source else source
             mounts[target] = Mount(source, target, read_only=mode == ["ro"])
         return tuple(mounts[target] for target in sorted(mounts))
+
+    def _mounted_twice(self, target: str, place: SourceSpan | None) -> Diagnostic:
+        key = {MODELS: "models_dir", HF_HOME: "hf_cache"}.get(target, "")
+        first = f"{key} of the host is mounted there" if key else "another volume of the model is mounted there"
+        return error("CX212", f"{target} is mounted twice", place, help=f"{first}: remove one of the two")
 
     def folders_of(self, host: HostTable) -> dict[str, str]:
         """The declared folders of a host, by their keys."""

@@ -28,6 +28,8 @@ _USER = {"-u", "-U", "--user", "--proxy-user", "--proxy-header", "-p"}
 _REFERENCES = {"secret", "secrets", "pass", "auth", "key"}
 """Options of programs that read secrets: they take the name of a secret, not its value."""
 
+SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\bpin\b")
+"""A word in a name that makes its value suspicious."""
 _PROSE = {"description", "prompt"}
 """Texts in which people write "token: …" without a real value."""
 

@@ -13,15 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.files.checkout import checkout_of
+from cortexctl.stack.advice import template_of_another_tool
 from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
 from cortexctl.text.substitution import BEGIN, Piece, pieces_of
 from cortexctl.text.suggest import nearest
 
 PREFIX = "CORTEXCTL_VAR_"
+_OTHERS = {"hooks", "secrets", "command", "prompt", "description"}
+"""Keys below which other programs may have their own variables."""
 _ALLOWED = "write {{ vars.NAME }} for a variable; a literal {{ is written {{ '{{' }}, and {% and {# likewise"
+_NAMES = {"string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "int": (int,),
@@ -110,6 +114,7 @@ def _values(
             diagnostics.append(cause.diagnostic)
     assignments = dict(word.partition("=")[::2] for word in inputs.assignments)
     diagnostics += [] if inputs.for_another else _undeclared(typed.keys() | assignments.keys(), declared)
+    diagnostics += _other_case(inputs.environ, declared)
     texts = {name: inputs.environ[PREFIX + name] for name in declared if PREFIX + name in inputs.environ}
     texts = {name: text for name, text in texts.items() if name not in typed} | assignments
     values: dict[str, Any] = {}
@@ -132,6 +137,17 @@ def _undeclared(inputs: Iterable[str], declared: Mapping[str, Any]) -> Iterator[
         yield error("CX106", f'a value is given for "{name}", but the stack has no such variable', help=advice)
 
 
+def _other_case(environ: Mapping[str, str], declared: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """Names in the environment that differ from a variable's only in upper and lower case: they set nothing."""
+    names = {name.lower(): name for name in declared}
+    for variable in sorted(environ):
+        name = names.get(variable.removeprefix(PREFIX).lower(), "") if variable.startswith(PREFIX) else ""
+        if name and variable != PREFIX + name and PREFIX + name not in environ:
+            yield warning(
+                "CX111", f"{variable} sets no variable: the name in the stack is {name}", help=f"set {PREFIX}{name}"
+            )
+
+
 def _value_of(
     name: str, table: Mapping[str, Any], texts: Mapping[str, str], typed: Mapping[str, Any]
 ) -> tuple[Any, str, str]:
@@ -145,11 +161,11 @@ def _value_of(
             f"set it with {PREFIX}{name}",
         )
     if name in texts:
-        return *_from_text(texts[name], kind), ""
+        return *_from_text(texts[name], kind, shown=not secret), f"it was given with --var {name}=… or {PREFIX}{name}"
     if name in typed:
-        return *_checked(typed[name], kind), ""
+        return *_checked(typed[name], kind, shown=not secret), "it was given with --var-file"
     if "default" in table:
-        return *_checked(table["default"], kind), ""
+        return *_checked(table["default"], kind, shown=True), "its default has another type than the variable"
     if secret:
         return None, "", ""
     return None, "it has no value", f"set it with --var {name}=…, --var-file or {PREFIX}{name}, or give it a default"
@@ -165,23 +181,40 @@ def _type_of(table: Mapping[str, Any]) -> str:
     return next((kind for python, kind in kinds if isinstance(default, python)), "string")
 
 
-def _from_text(text: str, kind: str) -> tuple[Any, str]:
-    """A value from a command line or the environment, where everything is text."""
+def _from_text(text: str, kind: str, *, shown: bool) -> tuple[Any, str]:
+    """A value from a command line or the environment, where everything is text; and the problem with it, which shows
+    the value only if it is not secret.
+    """
     if kind == "string":
-        return _checked(text, kind)
+        return _checked(text, kind, shown=shown)
     try:
         value = json.loads(text) if kind == "list" else tomllib.loads(f"v = {text}")["v"]
     except (ValueError, RecursionError):
-        return None, f"its value is not a {kind}"
-    return _checked(value, kind)
+        return None, _not_a(kind, text, shown=shown)
+    return _checked(value, kind, shown=shown)
 
 
-def _checked(value: Any, kind: str) -> tuple[Any, str]:
+def _checked(value: Any, kind: str, *, shown: bool) -> tuple[Any, str]:
     right = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
     if not right:
-        return None, f"its value is not a {kind}"
+        return None, _not_a(kind, value, shown=shown)
     problem, _ = unfit(value)
     return (None, f"its value {problem}") if problem else (value, "")
+
+
+def _not_a(kind: str, value: Any, *, shown: bool) -> str:
+    text = str(value) if not isinstance(value, bool) else str(value).lower()
+    quoted = f'"{text[:40]}"' if shown else "its value"
+    return f"{quoted} is not {_NAMES[kind]}"
+
+
+def _stays(name: str, span: SourceSpan | None) -> Diagnostic:
+    return warning(
+        "CX111",
+        f"${{…}} is not a variable of a stack, so this text stays unchanged: {name}",
+        span,
+        help=f"write {{{{ vars.{name} }}}}, with [vars.{name}] in the stack",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +233,8 @@ class _Filling:
             return [self.fill((*loc, index), inner) for index, inner in enumerate(value)]
         if isinstance(value, str) and BEGIN.search(value):
             return self._text(loc, value)
+        if isinstance(value, str) and (name := template_of_another_tool(value)) and not _OTHERS.intersection(loc):
+            self.diagnostics.append(_stays(name, self.document.place(loc)))
         return value
 
     def _text(self, loc: Loc, text: str) -> Any:

@@ -254,6 +254,38 @@ def test_every_command_has_help_and_usage_errors_exit_with_1(run: Run) -> None:
     assert run("nonsense").returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("plna",), "Error: there is no command 'plna'; did you mean 'plan'?\n"),
+        (("vallidate", "stack.toml"), "did you mean 'validate'?"),
+        (("xyzzy",), "Error: there is no command 'xyzzy'\n"),
+        (("plan", "--no-color"), "Error: --no-color stands before the command: cortexctl --no-color COMMAND\n"),
+        (("plan", "--targt", "x"), "'--target'"),
+    ],
+)
+def test_a_misspelt_command_or_option_has_its_correction(run: Run, argv: tuple[str, ...], message: str) -> None:
+    done = run(*argv)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_a_variable_of_the_environment_in_another_case_is_named(run: Run, tmp_path: Path) -> None:
+    stack = model_text() + "[vars.chat_len]\ndefault = 4096\n"
+    (tmp_path / "stack.toml").write_text(stack_text(stack))
+    wrong = run("validate", "stack.toml", CORTEXCTL_VAR_CHAT_LEN="1024")
+    assert "Warning[CX111] CORTEXCTL_VAR_CHAT_LEN sets no variable: the name in the stack is chat_len" in wrong.stdout
+    assert "set CORTEXCTL_VAR_chat_len" in wrong.stdout
+    right = {"CORTEXCTL_VAR_CHAT_LEN": "1024", "CORTEXCTL_VAR_chat_len": "1024", "CORTEXCTL_VAR_OTHER": "1"}
+    assert "CX111" not in run("validate", "stack.toml", **right).stdout
+
+
+def test_the_stack_file_in_a_folder_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(stack_text(model_text()))
+    done = run("validate", ".")
+    assert "name the stack file in it: stack.toml" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("group", ["args", "catalog", "lock"])
 def test_a_group_without_a_command_shows_its_help(run: Run, group: str) -> None:
     done = run(group)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cortexctl.instance.secret import may_be_secret
-from cortexctl.stack.document import SECRET_NAME, SECRET_WORD
+from cortexctl.stack.document import SECRET_NAME
+from cortexctl.stack.suspicion import SECRET_WORD
 
 _LONG_WORD = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{28,}")
 """Letters and digits mixed: nobody types such a word by hand."""
