@@ -1,4 +1,9 @@
-"""The locks of an apply: one per host, taken before anything is read again, and always released."""
+"""The locks of an apply: one per host, taken before anything is read again, and always released.
+
+They also prove whether two hosts are one daemon under two URLs. Ids, names and lists can be equal on clones; but if the
+lock that this run took on one host, with its random id, is read through another, both lead to one daemon. So this
+needs no marker on the hosts and no request, also for daemons without containers, and without an id.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.protocols import Clock, Daemon, Daemons
-from cortexctl.errors import DaemonError, LockHeld
+from cortexctl.errors import DaemonError, LockHeld, Refused
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.text.units import show_seconds
@@ -48,7 +53,9 @@ class Locks:
 
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
-        """Take the host's lock, or that of a holder who is provably gone. Raises LockHeld."""
+        """Take the host's lock, or that of a holder who is provably gone. Raises LockHeld, and Refused if this run
+        holds it under another host's name.
+        """
         daemon = self.daemons.daemon(host)
         self._owner_ids[host] = self._take(host, daemon).owner
         try:
@@ -78,7 +85,7 @@ class Locks:
         while True:
             now = int(daemon.now())
             ours = self._ours(host, now)
-            holder = self._try(daemon, ours, now)
+            holder = self._try(host, daemon, ours, now)
             if holder.owner == ours.owner:
                 return ours
             if self.clock.elapsed() >= until or self.interrupted():
@@ -92,16 +99,31 @@ class Locks:
     def _ours(self, host: str, now: int) -> LockInfo:
         starts = sum(c.detail.policy.gate.longest_start for c in self.plan.effective if c.cost.at_most)
         lasts = max(LOCK_LASTS, 2 * sum(c.cost.at_most or 0 for c in self.plan.effective) + starts)
-        return replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
+        return replace(self.who, owner=self._owner_id(host), started=now, expires=now + lasts)
 
-    def _try(self, daemon: Daemon, ours: LockInfo, now: int) -> LockInfo:
+    def _owner_id(self, host: str) -> str:
+        """Of this run's lock on a host."""
+        return f"{self.who.owner}@{host}"
+
+    def _try(self, host: str, daemon: Daemon, ours: LockInfo, now: int) -> LockInfo:
         """The holder after the attempt."""
         holder = daemon.take_lock(self.plan.owner, ours)
+        self._refuse_one_daemon(host, holder)
         if holder.owner != ours.owner and self.is_dead(holder, now):
             if daemon.read_lock(self.plan.owner) == holder:  # still the dead run's lock, not that of a faster run
                 daemon.release_lock(self.plan.owner)
             holder = daemon.take_lock(self.plan.owner, ours)
         return holder
+
+    def _refuse_one_daemon(self, host: str, holder: LockInfo) -> None:
+        urls = {planned.host.name: planned.host.docker for planned in self.plan.hosts}
+        for other in urls.keys() - {host}:
+            if holder.owner == self._owner_id(other):
+                raise Refused(
+                    f'hosts "{other}" and "{host}" are the same daemon ({urls[other]} and {urls[host]}): the lock that '
+                    "this run took on the first is also the lock of the second; nothing was changed",
+                    next_step="keep one of them in the stack",
+                )
 
     @property
     def _stack(self) -> str:

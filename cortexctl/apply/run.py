@@ -28,7 +28,7 @@ def apply_plan(
     *,
     is_renewed: bool = False,
 ) -> Result:
-    """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
+    """Carry a plan out. Raises LockHeld or PlanStale before anything is touched; Refused if two hosts are one daemon.
 
     `recheck`: reads the containers of these hosts, once they are locked. `holding`: holds the locks if the caller wants
     them longer, to plan again under them when this plan is stale; they are released when it is closed. `is_renewed`:

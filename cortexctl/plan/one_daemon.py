@@ -1,7 +1,8 @@
 """Two hosts of the stack that are one daemon, under two URLs: each would take the other's containers for its own.
 
 No single fact shows it: daemons on one machine have the same id, and so have cloned machines. Two daemons never create
-containers of the same ids, and a clone has another name than its original.
+containers of the same ids, and a clone has another name than its original. What a plan cannot see, the locks of an
+apply prove (`apply.locking`).
 """
 
 from __future__ import annotations
