@@ -11,11 +11,10 @@ import urllib3.connection
 import urllib3.connectionpool
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
-from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.errors import DaemonError, DaemonRefused
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.http import get
 from cortexctl.hosts.transport import Transport
-from cortexctl.observed.daemon_json import VERSION, read_answer
+from cortexctl.observed.daemon_json import VERSION
 
 PREFIX = "http+docker://"
 """The scheme of docker-py for a connection without a network address."""
@@ -30,10 +29,7 @@ def docker_client(transport: Transport, timeout: float) -> docker.APIClient:
 
 
 def _api_version(transport: Transport) -> str:
-    try:
-        return str(VERSION(read_answer(get(transport, "/version").body))["ApiVersion"])
-    except NotAsExpected as cause:
-        raise DaemonRefused(f"the answer of {transport.url} cannot be read: {cause}") from None
+    return str(get(transport, "/version", VERSION).content["ApiVersion"])
 
 
 class _Connection(urllib3.connection.HTTPConnection):

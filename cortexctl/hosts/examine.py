@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from statistics import median
 
-from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.errors import DaemonError, DaemonRefused
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import is_empty_folder
 from cortexctl.hosts.http import Answer, get, get_json
 from cortexctl.hosts.read import observe_host
 from cortexctl.hosts.transport import Connection
-from cortexctl.observed.daemon_json import DAEMON, SYSTEM, read_answer
+from cortexctl.observed.daemon_json import DAEMON, SYSTEM
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.host_facts import DaemonFacts, FolderFacts, HostFacts, parse_daemon
 from cortexctl.observed.model_mounts import folder_paths
@@ -47,12 +46,8 @@ def host_facts(at: Connection, folders: Mapping[str, str]) -> HostFacts:
 
 
 def _daemon(at: Connection) -> DaemonFacts:
-    answer = get(at.transport, "/version")
-    try:
-        version = DAEMON(read_answer(answer.body))
-    except NotAsExpected as cause:
-        raise DaemonRefused(f"{at.url}: its answer to /version cannot be read: {cause}") from None
-    return parse_daemon(version, get_json(at, "/info", SYSTEM), answer.daemon)
+    answer = get(at.transport, "/version", DAEMON)
+    return parse_daemon(answer.content, get_json(at, "/info", SYSTEM), answer.daemon)
 
 
 def _timing(at: Connection) -> tuple[float, float | None]:

@@ -39,10 +39,8 @@ NOT_FOUND = 404
 
 def get_json(at: Connection, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
     """The answer of a host's daemon to a GET. Raises DaemonError, also if the answer does not have the `shape`."""
-    try:
-        return shape(read_answer(get(at.transport, path, timeout=timeout).body))
-    except NotAsExpected as cause:
-        raise DaemonRefused(f"{at.url}: its answer to {path} cannot be read: {cause}") from None
+    answer = get(at.transport, path, timeout=timeout)
+    return _content(at.url, path, answer.body, shape)
 
 
 def get_json_or_none(at: Connection, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
@@ -57,27 +55,55 @@ def get_json_or_none(at: Connection, path: str, shape: Reader, *, timeout: float
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of a 200 answer, and the facts about the daemon in its headers."""
+    """The body of a 200 answer, and the facts about the daemon in its headers. `content`: the body as its shape reads
+    it.
+    """
 
     body: bytes
+    content: Any
     daemon: str
     api: str
     date: str = ""
     """The daemon's own time, in HTTP's format."""
 
 
-def get(transport: Transport, path: str, *, timeout: float = TIMEOUT) -> Answer:
+def get(transport: Transport, path: str, shape: Reader | None = None, *, timeout: float = TIMEOUT) -> Answer:
     """GET from the daemon. No version in the path, so that every daemon answers with its own; the headers name it.
+    `shape`: reads the JSON in the body. Only for answers about the daemon as a whole: a daemon that never gave such an
+    answer in the right shape counts as another server. One object, such as a volume, may have any content.
 
-    Raises DaemonUnreachable, DaemonForbidden, DaemonTooOld, DaemonRefused.
+    Raises DaemonUnreachable, DaemonForbidden, DaemonTooOld, DaemonRefused (also if the body does not have the shape).
     """
     response = exchange(transport, "GET", path, timeout=timeout)
-    api = response.headers.get("api-version", "")
-    _check_api(transport.url, api, response.headers.get("server", "a daemon without a name"))
+    try:
+        answer = _answer(transport.url, path, response, shape)
+    except (DaemonUnreachable, DaemonTooOld, Unreadable) as cause:
+        transport.answered(cause)
+        raise
+    transport.answered()
     if response.status != OK:
         message = message_in(response.body) or f"status {response.status}"
         raise DaemonRefused(f"{transport.url}: {message}", status=response.status)
-    return Answer(response.body, response.headers.get("server", ""), api, response.headers.get("date", ""))
+    return answer
+
+
+class Unreadable(DaemonRefused):
+    """A body that does not have the expected shape."""
+
+
+def _answer(url: str, path: str, response: Response, shape: Reader | None) -> Answer:
+    head = response.headers
+    api = head.get("api-version", "")
+    _check_api(url, api, head.get("server", "a daemon without a name"))
+    content = _content(url, path, response.body, shape) if shape is not None and response.status == OK else None
+    return Answer(response.body, content, head.get("server", ""), api, head.get("date", ""))
+
+
+def _content(url: str, path: str, body: bytes, shape: Reader) -> Any:
+    try:
+        return shape(read_answer(body))
+    except NotAsExpected as cause:
+        raise Unreadable(f"{url}: its answer to {path} cannot be read: {cause}") from None
 
 
 def daemon_time(transport: Transport) -> float:
@@ -172,11 +198,12 @@ def opened(
         connection.endheaders(body)
         with connection.getresponse() as response:
             yield OpenAnswer(response, stream)
-        transport.answered()
     except RemoteDisconnected as cause:
         raise transport.fault(ConnectionResetError("it closes the connection without an answer")) from cause
     except (HTTPException, UnicodeError) as cause:
-        raise _not_a_daemon(transport.url) from cause
+        failure = _not_a_daemon(transport.url)
+        transport.answered(failure)
+        raise failure from cause
     except OSError as cause:
         raise transport.fault(cause) from cause
     finally:

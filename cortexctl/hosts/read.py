@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.concurrently import at_once
-from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.errors import DaemonError
 from cortexctl.hosts import lock, record_store
 from cortexctl.hosts.http import TIMEOUT, daemon_time, get, get_json, get_json_or_none
@@ -24,7 +23,7 @@ from cortexctl.observed.container_list import (
     parse_in_place,
     parse_labels,
 )
-from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, TOUCHED, VOLUME, read_answer
+from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, TOUCHED, VOLUME
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import (
     ImageDefaults,
@@ -47,15 +46,10 @@ def observe_host(at: Connection) -> ObservedHost:
     has its problem in the result.
     """
     try:
-        answer = get(at.transport, LIST)
-        containers = parse_containers(read_answer(answer.body))
+        answer = get(at.transport, LIST, parse_containers)
     except DaemonError as cause:
         return ObservedHost(at.name, problem=cause.message, next_step=cause.next_step)
-    except NotAsExpected as cause:
-        return ObservedHost(
-            at.name, problem=f"the server at {at.url} is not a Docker daemon: its list of containers: {cause}"
-        )
-    return ObservedHost(at.name, containers, daemon=answer.daemon, api=answer.api)
+    return ObservedHost(at.name, answer.content, daemon=answer.daemon, api=answer.api)
 
 
 def image_labels(at: Connection, image: str) -> Mapping[str, str] | None:

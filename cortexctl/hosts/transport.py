@@ -32,8 +32,8 @@ class Transport(Protocol):
         """The error for a connection that cannot be made or that broke, with the next step."""
         ...
 
-    def answered(self) -> None:
-        """The daemon has answered a request to the end."""
+    def answered(self, failure: DaemonError | None = None, /) -> None:
+        """A request was answered to the end. `failure`: why the answer is not one of a daemon that we can use."""
         ...
 
     def close(self) -> None: ...
@@ -41,8 +41,9 @@ class Transport(Protocol):
 
 class OnceIfSilent:
     """Implements `Transport`, over another one. If the first request fails, the daemon gets no other one in this run,
-    and every later request fails with the same error: a dead host costs one time-out, whatever reads it. A daemon that
-    has answered gets further requests, because it may restart during an apply.
+    and every later request fails with the same error: a dead host costs one time-out, whatever reads it. This includes
+    an answer that no daemon gives: the server is another one, and it would be asked the same in vain. A daemon that has
+    answered well gets further requests, because it may restart during an apply.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -68,8 +69,9 @@ class OnceIfSilent:
         self._failure = self.transport.fault(cause)
         return self._failure
 
-    def answered(self) -> None:
-        self._has_answered = True
+    def answered(self, failure: DaemonError | None = None, /) -> None:
+        self._failure = failure or self._failure
+        self._has_answered = self._has_answered or failure is None
 
     def close(self) -> None:
         self.transport.close()

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import DaemonUnreachable
-from cortexctl.hosts.http import get
+from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
+from cortexctl.hosts.http import get, get_json
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.codec import spec_to_label
+from cortexctl.observed.container_list import parse_containers
+from cortexctl.observed.daemon_json import INFO, VOLUME
 from tests.drift_stack import SPEC
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
-from tests.fakes.sockets import canned_daemon, serving_on
+from tests.fakes.sockets import canned_daemon, read_request, serving_on
 from tests.forks import ran
 from tests.reading import model_text, stack_text
 
@@ -28,10 +30,23 @@ DeadDaemon = tuple[str, list[object]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nConnection: close\r\n"
+GARBAGE = {
+    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "another server": b"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n<html>",
+    "an endless header": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000,
+    "another body": HEAD + b"\r\n<html>",
+    "a body of another shape": HEAD + b"\r\n17",
+    "an old API": HEAD.replace(b"1.41", b"1.39") + b"\r\n[]",
+}
+"""What a server sends that is no daemon, or none that cortexctl can use."""
+
+
 @contextmanager
-def dead_daemon(path: Path, *, silent: bool = False) -> Iterator[DeadDaemon]:
-    """Accepts every connection and never answers. It hangs up at once, unless it is `silent`: what a client does after
-    the end of a connection does not depend on the reason, and no test has to wait for a time-out.
+def dead_daemon(path: Path, *, silent: bool = False, sends: bytes = b"") -> Iterator[DeadDaemon]:
+    """Accepts every connection and never answers, or with what no daemon `sends`. It hangs up at once, unless it is
+    `silent`: what a client does after the end of a connection does not depend on the reason, and no test has to wait
+    for a time-out.
     """
     connections: list[object] = []
     is_over = threading.Event()
@@ -39,6 +54,9 @@ def dead_daemon(path: Path, *, silent: bool = False) -> Iterator[DeadDaemon]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             connections.append(self.client_address)
+            if sends:
+                read_request(self.request)
+                self.request.sendall(sends)
             if silent:
                 is_over.wait()
 
@@ -59,8 +77,9 @@ def box(tmp_path: Path) -> Iterator[TalkingDaemon]:
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[DeadDaemon]:
-    with dead_daemon(tmp_path / "far.sock") as daemon:
+def far(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DeadDaemon]:
+    """A parameter of the test names its garbage."""
+    with dead_daemon(tmp_path / "far.sock", sends=GARBAGE.get(getattr(request, "param", ""), b"")) as daemon:
         yield daemon
 
 
@@ -112,6 +131,29 @@ def test_a_dead_host_gets_one_request_in_a_run(run: Run, far: DeadDaemon, comman
     done = run(command)
     assert len(far[1]) == 1, done.stdout + done.stderr
     assert "far" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("far", "command"),
+    [
+        ("not HTTP", "plan --probe"),
+        ("another server", "apply --auto-approve --allow-unreachable"),
+        ("an endless header", "drift --deep"),
+        ("another body", "plan"),
+        ("another body", "destroy --auto-approve --allow-unreachable"),
+        ("another server", "lock release"),
+        ("a body of another shape", "status"),
+        ("a body of another shape", "diagnose far/tiny"),
+        ("an old API", "doctor"),
+        ("an old API", "logs far/tiny"),
+    ],
+    indirect=["far"],
+)
+def test_a_server_that_is_no_daemon_gets_one_request_in_a_run(run: Run, far: DeadDaemon, command: str) -> None:
+    done = run(command)
+    assert len(far[1]) == 1, done.stdout + done.stderr
+    assert far[0] in done.stdout + done.stderr, "the sentence names its URL"
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -168,6 +210,60 @@ def test_a_silent_daemon_costs_one_time_out(tmp_path: Path) -> None:
             with pytest.raises(DaemonUnreachable, match="does not answer"):
                 get(transport, path, timeout=0.2)
         assert len(connections) == 1
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_garbage_is_the_only_answer(tmp_path: Path, kind: str) -> None:
+    with dead_daemon(tmp_path / "d.sock", sends=GARBAGE[kind]) as (url, connections):
+        connection = connection_to(Host("other", url))
+        with pytest.raises(DaemonError) as first:
+            get(connection.transport, LIST, parse_containers)
+        for path in ("/_ping", LIST, "/version"):
+            with pytest.raises(DaemonError) as again:
+                get(connection.transport, path)
+            assert again.value.message == first.value.message
+        assert len(connections) == 1
+
+
+def test_a_daemon_that_has_answered_gets_further_requests_after_garbage(tmp_path: Path) -> None:
+    """A proxy in front of it may answer for it, for example while it restarts."""
+    path = tmp_path / "d.sock"
+    transport = connection_to(Host("here", f"unix://{path}")).transport
+    with canned_daemon(path):
+        get(transport, LIST)
+    for garbage in GARBAGE.values():
+        path.unlink(missing_ok=True)
+        with dead_daemon(path, sends=garbage) as (_, connections):
+            for _ in range(2):
+                with pytest.raises(DaemonError):
+                    get(transport, LIST, INFO)
+            assert len(connections) == 2
+    path.unlink(missing_ok=True)
+    with canned_daemon(path):
+        assert get(transport, LIST).body == b"[]"
+
+
+def test_a_refusal_is_an_answer_of_a_daemon(tmp_path: Path) -> None:
+    with talking_daemon(tmp_path / "d.sock", {}) as daemon:
+        transport = connection_to(Host("here", daemon.url)).transport
+        for _ in range(2):
+            with pytest.raises(DaemonRefused, match="no such thing"):
+                get(transport, "/info")
+        daemon.answers["/info"] = b"nothing"
+        for _ in range(2):
+            with pytest.raises(DaemonRefused, match="cannot be read"):
+                get(transport, "/info", INFO)
+        assert get(transport, LIST).body == b"[]"
+
+
+def test_an_object_that_cannot_be_read_does_not_make_its_daemon_another_server(tmp_path: Path) -> None:
+    """Anybody can create a volume with any labels. A lock like that must be released."""
+    with talking_daemon(tmp_path / "d.sock", {"/volumes/v": b"17"}) as daemon:
+        connection = connection_to(Host("here", daemon.url))
+        for _ in range(2):
+            with pytest.raises(DaemonRefused, match="/volumes/v cannot be read"):
+                get_json(connection, "/volumes/v", VOLUME)
+        assert get(connection.transport, LIST, parse_containers).content == ()
 
 
 def test_an_answer_that_breaks_off_is_none(tmp_path: Path) -> None:

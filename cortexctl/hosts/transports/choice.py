@@ -39,7 +39,7 @@ class Unusable:
     def fault(self, _cause: OSError) -> DaemonError:
         return self.reason
 
-    def answered(self) -> None:
+    def answered(self, _failure: DaemonError | None = None, /) -> None:
         pass
 
     def close(self) -> None:

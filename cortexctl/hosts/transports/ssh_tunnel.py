@@ -108,7 +108,7 @@ class SshTunnel:
     def _failure(self, errors: str) -> DaemonError:
         return ssh_failure(self._host, errors, command=self._command, known_as=self._known_as)
 
-    def answered(self) -> None:
+    def answered(self, _failure: DaemonError | None = None, /) -> None:
         """Nothing depends on it."""
 
     def close(self) -> None:

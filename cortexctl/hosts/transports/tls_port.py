@@ -84,7 +84,7 @@ class TlsPort:
             f"openssl x509 -noout -issuer -enddate -in {self._files.cert}"
         )
 
-    def answered(self) -> None:
+    def answered(self, _failure: DaemonError | None = None, /) -> None:
         """Nothing depends on it."""
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class UnixSocket:
     def fault(self, cause: OSError) -> DaemonError:
         return unreachable(self.url, cause, START)
 
-    def answered(self) -> None:
+    def answered(self, _failure: DaemonError | None = None, /) -> None:
         """Nothing depends on it."""
 
     def close(self) -> None:
