@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from cortexctl.hosts import temporary
 from cortexctl.hosts.client import docker_client
+from cortexctl.hosts.http import daemon_time
 from cortexctl.hosts.temporary import Temporary
 from cortexctl.hosts.translate_errors import reading, translated_errors
 from cortexctl.hosts.transport import Connection
@@ -40,7 +42,7 @@ def probe_parser(at: Connection, owner: str, image: str, program: str, lines: Se
     with reading(at, "its version"):
         api = docker_client(at.transport, REQUEST_TIMEOUT)
     with closing(api), translated_errors(at, "run a probe"):
-        temporary.remove_left(api, owner, TIME_LIMIT)
+        temporary.remove_left(api, owner, TIME_LIMIT, partial(daemon_time, at.transport))
         script = files("cortexctl.hosts").joinpath("image_parser_script.py").read_text(encoding="utf-8")
         arguments = (program, str(TIME_LIMIT), *(json.dumps(line) for line in lines))
         with temporary.created(api, owner, Temporary(image, script, arguments, ENVIRONMENT, MEMORY_LIMIT)) as container:

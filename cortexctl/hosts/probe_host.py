@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,7 @@ import docker.errors
 
 from cortexctl.hosts import temporary
 from cortexctl.hosts.client import docker_client
+from cortexctl.hosts.http import daemon_time
 from cortexctl.hosts.temporary import Temporary
 from cortexctl.hosts.translate_errors import reading, translated_errors
 from cortexctl.hosts.transport import Connection
@@ -40,7 +42,7 @@ def probe_host(at: Connection, owner: str, image: str, name: str, folders: Mappi
     with reading(at, "its version"):
         api = docker_client(at.transport, REQUEST_TIMEOUT)
     with closing(api), translated_errors(at, "run a probe"):
-        temporary.remove_left(api, owner, TIME_LIMIT)
+        temporary.remove_left(api, owner, TIME_LIMIT, partial(daemon_time, at.transport))
         return parse_host_probe(name, _output(api, at, owner, image, folders), folders)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,13 +118,14 @@ def two_streams(output: bytes) -> tuple[str, str]:
     return streams[1].decode(errors="replace"), streams[2].decode(errors="replace")
 
 
-def remove_left(api: Any, owner: str, older_than: float) -> None:
+def remove_left(api: Any, owner: str, older_than: float, now: Callable[[], float]) -> None:
     """Containers that were created and never started, because their run was killed in between: no daemon removes them
-    by itself. `older_than`: seconds.
+    by itself. `older_than`: seconds by `now`, the daemon's own clock. By another clock, the container of a running
+    command could count as old.
     """
     marks = {"label": f"{labels.PROBE}={owner}", "status": "created"}
     for left in api.containers(all=True, filters=marks):
-        if time.time() - left["Created"] > older_than:
+        if now() - left["Created"] > older_than:
             remove(api, left["Id"])
 
 

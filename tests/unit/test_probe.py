@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -256,6 +257,23 @@ def test_each_frame_of_an_answer_is_read_once() -> None:
     """Millions of frames of one byte are an answer of allowed size."""
     frames = b"\1\0\0\0\0\0\0\1o" * 900_000 + b"\2\0\0\0\0\0\0\3log" + b"\2\0\0\0\0\0\0\3lo"
     assert temporary.two_streams(frames) == ("o" * 900_000, "loglo")
+
+
+@pytest.mark.parametrize("offset", [-3600, 0, 3600])
+def test_the_age_of_a_leftover_container_is_by_the_daemons_clock(offset: int) -> None:
+    """With the clock of this machine, the container that another command is about to start would be removed."""
+    now = time.time() + offset
+    removed: list[str] = []
+
+    class Api:
+        def containers(self, **_: object) -> list[dict[str, object]]:
+            return [{"Id": "new", "Created": now - 1}, {"Id": "old", "Created": now - 500}]
+
+        def remove_container(self, container: str, **_: object) -> None:
+            removed.append(container)
+
+    temporary.remove_left(Api(), "demo", 120, lambda: now)
+    assert removed == ["old"]
 
 
 def test_the_problem_of_an_image_is_short() -> None:
