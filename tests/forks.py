@@ -146,7 +146,9 @@ def enter(namespace: str) -> None:
 
 
 def inside(namespace: str, do: Callable[[], T]) -> T:
-    """Call a function in a network namespace. The calling thread stays in its own."""
+    """Call a function in a network namespace. The calling thread stays in its own. Without a name: in its own."""
+    if not namespace:
+        return do()
 
     def there() -> T:
         enter(namespace)

@@ -67,6 +67,7 @@ class SshServer:
     host: OwnHost
     folder: Path
     options: tuple[str, ...] = ()
+    port: int = SSH_PORT
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -79,7 +80,7 @@ class SshServer:
             "\n".join(
                 [
                     *self.options,
-                    f"ListenAddress {self.host.address}:{SSH_PORT}",
+                    f"ListenAddress {self.host.address}:{self.port}",
                     f"HostKey {self.folder}/host_key",
                     f"AuthorizedKeysFile {self.folder}/authorized",
                     "StrictModes no",
@@ -109,13 +110,18 @@ class SshServer:
         return (self.folder / "log").read_text().count("Accepted publickey")
 
 
+def make_key(path: Path, passphrase: str = "") -> None:
+    """A private key, and its public one in PATH.pub."""
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path))
+
+
 @contextmanager
-def ssh_server(host: OwnHost, folder: Path, key: Path, *options: str) -> Iterator[SshServer]:
+def ssh_server(host: OwnHost, folder: Path, key: Path, *options: str, port: int = SSH_PORT) -> Iterator[SshServer]:
     """`options`: lines of its configuration that count before ours."""
     folder.mkdir()
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key"))
+    make_key(folder / "host_key")
     (folder / "authorized").write_text(key.with_suffix(".pub").read_text())
-    server = SshServer(host, folder, options)
+    server = SshServer(host, folder, options, port)
     server.start()
     try:
         yield server
@@ -130,7 +136,7 @@ class SshClient:
     folder: Path
 
     def __post_init__(self) -> None:
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
+        make_key(self.key)
         self.known_hosts.touch()
         self.configure()
         program = self.bin / "ssh"
@@ -168,12 +174,16 @@ class SshClient:
 
     def trust(self, server: SshServer) -> None:
         with self.known_hosts.open("a") as file:
-            file.write(f"{server.host.address} {server.host_key}\n")
+            address = server.host.address
+            name = address if server.port == SSH_PORT else f"[{address}]:{server.port}"
+            file.write(f"{name} {server.host_key}\n")
 
 
 @contextmanager
 def tls_front(host: OwnHost, certificates: Certificates, name: str, target: Path, port: int) -> Iterator[str]:
-    """A TLS port of a host in front of a Unix socket. Clients need a certificate of the authority. Yields its URL."""
+    """A TLS port of a host in front of a Unix socket; 0: a free one. Clients need a certificate of the authority. Yields
+    its URL.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.folder / "ca.pem"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificates.folder / f"{name}.pem", certificates.folder / f"{name}.key")
@@ -192,7 +202,7 @@ def tls_front(host: OwnHost, certificates: Certificates, name: str, target: Path
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"tcp://{host.address}:{port}"
+        yield f"tcp://{host.address}:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -17,7 +17,7 @@ import pytest
 from tests.engine.hosts import OwnHost, own_hosts
 from tests.engine.kill_points import kill_after_every_step
 from tests.engine.lanes import Lane, Lanes
-from tests.engine.remote import TLS_PORT, Certificates, SshClient, SshServer, ssh_server, tls_front
+from tests.engine.remote import TLS_PORT, Certificates, SshClient, SshServer, make_key, ssh_server, tls_front
 from tests.fakes.watching import watching_proxy
 from tests.forks import Forked
 from tests.live import STAND_IN, LiveDaemon, Ran
@@ -240,7 +240,7 @@ def known_hosts(site: Site, text: str) -> Iterator[None]:
 
 def test_a_key_that_the_host_does_not_accept(site: Site) -> None:
     other = site.folder / "other-key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    make_key(other)
     with client_configured(site, key=str(other)):
         problem = plan_problem(site, site.ssh)
     assert f"no ssh connection to {site.host.address}: it accepts none of our keys (it allows: publickey" in problem

@@ -30,7 +30,8 @@ def ssh_failure(host: str, errors: str, *, command: str, known_as: str) -> Daemo
             next_step=f"run {command} once and compare the key; in a pipeline, add the key to known_hosts",
         )
     if refused := re.search(r"Permission denied \(([^)\r\n]*)\)", errors):
-        agent = "" if os.environ.get("SSH_AUTH_SOCK") else "; no ssh agent runs here (SSH_AUTH_SOCK is not set)"
+        no_agent = "; no ssh agent runs here (SSH_AUTH_SOCK is not set), and a key with a passphrase needs one"
+        agent = "" if os.environ.get("SSH_AUTH_SOCK") else no_agent
         return DaemonForbidden(
             first + f"it accepts none of our keys (it allows: {refused[1]}){agent}",
             next_step=f"{command.replace('ssh', 'ssh -v', 1)} shows which keys were tried; "
