@@ -129,6 +129,13 @@ def ssh_server(host: OwnHost, folder: Path, key: Path, *options: str, port: int 
         server.stop()
 
 
+def accepts(address: str, port: int) -> bool:
+    """Whether a server listens there."""
+    with suppress(ConnectionRefusedError), socket.create_connection((address, port)):
+        return True
+    return False
+
+
 @dataclass(frozen=True)
 class SshClient:
     """An `ssh` for PATH with a configuration of its own: OpenSSH reads the user's, whatever $HOME is."""

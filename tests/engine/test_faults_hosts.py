@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import pytest
 from cortexctl.errors import DaemonError
 from tests.engine.hosts import OwnHost, own_hosts
 from tests.engine.lanes import Lane, Lanes
-from tests.fakes.watching import watching_proxy
-from tests.forks import Forked
+from tests.engine.remote import SSH_PORT, SshClient, accepts, ssh_server
+from tests.fakes.watching import Watched, watching_proxy
+from tests.forks import Forked, inside
 from tests.live import STAND_IN, LiveDaemon
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -158,8 +161,28 @@ class CutOff:
         self._host.reconnect()
 
 
+@contextmanager
+def way_to(host: OwnHost, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Watched]]:
+    """A URL of the daemon that is watched, and leads through the cable."""
+    if kind == "unix":
+        with watching_proxy(folder / "a.sock", host.forwarded) as way:
+            yield way
+        return
+    (folder / "client").mkdir()
+    client = SshClient(folder / "client")
+    monkeypatch.setenv("PATH", f"{client.bin}:{os.environ['PATH']}")
+    with (
+        watching_proxy(folder / "a.sock", host.docker) as (_, watched),
+        ssh_server(host, folder / "sshd", client.key) as server,
+    ):
+        client.trust(server)
+        wait_until(lambda: inside(host.namespace, lambda: accepts(host.address, SSH_PORT)))
+        yield f"ssh://{host.address}{folder}/a.sock", watched
+
+
+@pytest.mark.parametrize(("kind", "cuts"), [("unix", (CREATED, STOPPED, STARTED)), ("ssh", (STOPPED,))])
 def test_a_host_that_is_cut_off_for_a_while_continues_and_the_other_does_not_wait(
-    lanes: HostLanes, tmp_path: Path
+    lanes: HostLanes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cuts: tuple[int, ...]
 ) -> None:
     stack = f"cxt-{secrets.token_hex(3)}"
     a, b = lanes.hosts["a"], lanes.hosts["b"]
@@ -189,10 +212,10 @@ def test_a_host_that_is_cut_off_for_a_while_continues_and_the_other_does_not_wai
         assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
         return str(inspected["Id"])
 
-    with watching_proxy(tmp_path / "a.sock", a.forwarded) as (url, watched):
+    with way_to(a, kind, tmp_path, monkeypatch) as (url, watched):
         code, output = apply(1, url).end()
         assert code == 0, output
-        for turn, at in enumerate((CREATED, STOPPED, STARTED), 2):
+        for turn, at in enumerate(cuts, 2):
             old = {name: serves(name) for name in on}
             waits = CutOff(a, lambda old=old: serves("b") != old["b"])  # type: ignore[misc]
             watched.arm(at, waits.begin)

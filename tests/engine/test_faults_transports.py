@@ -23,7 +23,7 @@ from cortexctl.cli.main import run
 from cortexctl.hosts import http
 from cortexctl.hosts.transports import ssh_tunnel
 from tests.engine.hosts import HostPort, OwnHost
-from tests.engine.remote import Certificates, SshClient, SshServer, make_key, ssh_server, tls_front
+from tests.engine.remote import Certificates, SshClient, SshServer, accepts, make_key, ssh_server, tls_front
 from tests.fakes.sockets import read_request, serving_on
 from tests.reading import model_text, stack_text
 from tests.waiting import wait_until
@@ -168,14 +168,8 @@ def site() -> Iterator[Site]:
         here = OwnHost("here", folder, "", "127.0.0.1")
         server = ends.enter_context(ssh_server(here, folder / "sshd", client.key, port=port))
         client.trust(server)
-        wait_until(lambda: accepts(port))
+        wait_until(lambda: accepts(here.address, port))
         yield Site(folder, here, certificates, client, server)
-
-
-def accepts(port: int) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 def give_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
