@@ -4,6 +4,7 @@ gone when a saved plan is applied, and wrong clocks.
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,9 +235,19 @@ def test_a_clock_that_is_an_hour_off(lanes: Lanes, tmp_path: Path, ahead: int) -
             here.live.docker_cli("volume", "create", *labels, f"cortexctl-lock-{here.live.stack}")
             here.proxy, was = url, here.proxy
             here.want()
-            status = Forked(tmp_path / f"{case.left}.output", url, "lock", "status", str(here.path)).end()[1]
+
+            def ran(*arguments: str) -> tuple[int, str]:
+                return Forked(tmp_path / f"{case.left}.output", url, *arguments).end()
+
+            status = ran("lock", "status", str(here.path))[1]
             assert "for 10m" in status, status
             assert ("its holder is gone" in status) is (case.left <= 0), status
+            drift = ran("drift", str(here.path), "--detailed-exitcode")[1]
+            assert ("not checked: " in drift) is (case.left > 0), drift
+            doctor = ran("doctor", "--stack", str(here.path))
+            assert doctor[0] == 1, doctor[1]
+            where = "ahead of" if ahead > 0 else "behind"
+            assert re.search(rf"its clock is (1h|59m5\ds) {where} this machine's", doctor[1]), doctor[1]
             code, output = here.apply(here.plan())
             if case.left > 0:
                 assert code == 4, output
@@ -248,6 +259,8 @@ def test_a_clock_that_is_an_hour_off(lanes: Lanes, tmp_path: Path, ahead: int) -
                 assert code == 0, output
             assert here.lock_holder_is_gone() is None
             here.converge(before)
+            code, drift = ran("drift", str(here.path), "--detailed-exitcode")
+            assert code == 0, drift
             here.proxy = was
 
     assert this_machine() != "elsewhere#1"
