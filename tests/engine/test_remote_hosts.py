@@ -208,6 +208,19 @@ def test_doctor_names_the_transport_and_probes_over_it(site: Site, kind: str) ->
     wait_until(site.nothing_is_left)
 
 
+def test_one_daemon_under_two_urls_is_refused_before_its_first_container(site: Site) -> None:
+    """A plan has no evidence yet: neither host has a container."""
+    stack = Path(site.write(site.tls, site.certificates.table("client")))
+    text = stack.read_text().replace("[models.tiny]", f'[hosts.here]\ndocker = "{site.host.docker}"\n\n[models.tiny]')
+    stack.write_text(text.replace('gpus = "none"', 'gpus = "none"\nhosts = ["*"]', 1))
+    assert "2 to create" in site.cortexctl("plan", str(stack)).out
+    refused = site.cortexctl("apply", str(stack), "--auto-approve", "--lock-timeout", "10m")
+    assert refused.code == 4, refused.out
+    assert f'hosts "gpu-1" and "here" are the same daemon ({site.tls} and {site.host.docker})' in refused.out
+    assert site.containers() == {}
+    assert site.docker("volume", "ls", "--quiet") == "", "a lock is left"
+
+
 # ---- ssh, with faults
 
 
