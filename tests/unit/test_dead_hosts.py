@@ -39,7 +39,7 @@ GARBAGE = {
     "a body of another shape": HEAD + b"\r\n17",
     "an old API": HEAD.replace(b"1.41", b"1.39") + b"\r\n[]",
 }
-"""What a server sends that is no daemon, or none that cortexctl can use."""
+"""What a server sends that is not a daemon, or not one that cortexctl can use."""
 
 
 @contextmanager
