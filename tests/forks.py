@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -114,12 +114,17 @@ def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[s
     """In the new process: as if the shell had started it."""
     if namespace:
         enter(namespace)
+    out = os.open(streams.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    err = out if streams.err == streams.out else os.open(streams.err, os.O_WRONLY | os.O_CREAT, 0o600)
+    run_as((os.open(streams.stdin, os.O_RDONLY), out, err), cwd, env, arguments)
+
+
+def run_as(streams: Sequence[int], cwd: str, env: Mapping[str, str], arguments: Sequence[str]) -> None:
+    """Run the command line in this process, which it ends. `streams`: descriptors of stdin, stdout and stderr."""
     os.environ.clear()
     os.environ.update(env)
-    os.dup2(os.open(streams.stdin, os.O_RDONLY), 0)
-    out = os.open(streams.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.dup2(out, 1)
-    os.dup2(out if streams.err == streams.out else os.open(streams.err, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115

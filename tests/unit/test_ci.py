@@ -23,12 +23,15 @@ from cortexctl.cli.main import COMMANDS
 from tests.fakes.forge import GITHUB_BOT, GITLAB_BOT, Fault, Forge, serving
 from tests.fakes.sockets import canned_daemon
 from tests.hostile import lookalike
+from tests.quick_start import quick_programs
 from tests.reading import model_text, stack_text
 
 REPO = Path(__file__).parent.parent.parent
 ACTION = REPO / ".github" / "actions" / "plan"
 MARKER = "<!-- cortexctl-plan:stack.toml: -->"
 SECRET = "planted-5f3a91c7"
+PROGRAMS = str(Path(sys.executable).parent)
+"""Folders of `cortexctl` and `python3`."""
 OTHER_USER = {"login": "mallory", "username": "mallory", "type": "User", "id": 666}
 
 BEFORE = stack_text(model_text() + "[models.tiny.args]\nmax_model_len = 1024\n")
@@ -44,7 +47,7 @@ def document(path: Path) -> dict[str, Any]:
 def environ(home: Path, **more: str) -> dict[str, str]:
     """The environment of a new job. From this machine it has only the programs."""
     return {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -77,6 +80,19 @@ def checkout(tmp_path: Path, before: Mapping[str, str], after: Mapping[str, str]
     shallow = [f"--depth={depth}"] if depth else []
     git(tmp_path, "clone", "--quiet", *shallow, "--branch=change", f"file://{origin}", "work")
     return tmp_path / "work"
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with quick_programs(tmp_path_factory.mktemp("quick")) as programs:
+        yield programs
+
+
+@pytest.fixture(autouse=True)
+def start(request: pytest.FixtureRequest, quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the tests of what a start can read or import run the installed program."""
+    if request.node.get_closest_marker("real_start") is None:
+        monkeypatch.setattr(sys.modules[__name__], "PROGRAMS", f"{quick}:{PROGRAMS}")
 
 
 @pytest.fixture
@@ -191,6 +207,7 @@ def changed(tmp_path: Path, forge: Forge) -> GitHubJob:
     return GitHubJob(checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER}), forge)
 
 
+@pytest.mark.real_start
 def test_the_first_run_comments_and_the_next_one_updates_it(changed: GitHubJob, forge: Forge) -> None:
     forge.add("Nice.", **OTHER_USER)
     first = changed.run()
@@ -356,6 +373,7 @@ def test_no_secret_gets_out(tmp_path: Path, forge: Forge, mode: str) -> None:
 HOSTILE = "@org/team $(touch pwned) `touch pwned` ::error::x | <img src=x> --> \n/merge\n::set-output name=changes::no"
 
 
+@pytest.mark.real_start
 def test_hostile_texts_do_nothing(tmp_path: Path, forge: Forge) -> None:
     names = json.dumps([HOSTILE, "tiny"])
     after = {"stack.toml": AFTER.replace("[models.tiny.args]", f"served_names = {names}\n[models.tiny.args]")}
@@ -721,7 +739,7 @@ def hostile(tmp_path: Path, inside: str) -> tuple[Path, Path]:
     return work, pwned
 
 
-@pytest.mark.parametrize("inside", ["stacks/", "", "a/b/"])
+@pytest.mark.parametrize("inside", ["stacks/", pytest.param("", marks=pytest.mark.real_start), "a/b/"])
 def test_a_lookalike_of_a_repository_runs_nothing_and_hides_nothing(tmp_path: Path, forge: Forge, inside: str) -> None:
     work, pwned = hostile(tmp_path, inside)
     for against in ("", "git:origin/main", f"git:{git(tmp_path / 'origin', 'rev-parse', 'main')}"):
@@ -742,6 +760,7 @@ def test_a_lookalike_hides_no_removal(tmp_path: Path, forge: Forge) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.real_start
 def test_a_merge_request_runs_nothing_either(tmp_path: Path, forge: Forge) -> None:
     work, pwned = hostile(tmp_path, "stacks/")
     away = tmp_path / "away"
@@ -838,6 +857,7 @@ def snapshot_of(work: Path, text: str) -> None:
         subprocess.run(["cortexctl", "observe", "../other.toml", "--out", out], cwd=work, check=True, env=env)
 
 
+@pytest.mark.real_start
 def test_installing_imports_nothing_of_the_checkout(tmp_path: Path) -> None:
     for name in SHIFTED:
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
@@ -960,6 +980,7 @@ class GitLabJob:
         )
 
 
+@pytest.mark.real_start
 def test_a_merge_request_gets_its_plan_as_a_note(tmp_path: Path, forge: Forge) -> None:
     job = GitLabJob("cortexctl:plan", checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER}), forge)
     done = job.run()
@@ -1000,6 +1021,7 @@ def test_an_invalid_stack_fails_a_merge_request_with_its_place(tmp_path: Path, f
     assert SECRET not in done.stdout + done.stderr + forge.bodies[0] + written
 
 
+@pytest.mark.real_start
 def test_hostile_variables_do_nothing(tmp_path: Path, forge: Forge) -> None:
     job = GitLabJob("cortexctl:plan", checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER}), forge)
     done = job.run(CORTEXCTL_ENV=HOSTILE)
