@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.instance.labels import address, owner
 from cortexctl.instance.spec import Spec
+
+ReachMode = Literal["auto", "exec", "direct"]
+"""The path of requests to a server: from inside its container, only at its container's own address, or whichever works.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Host:
     gpu_memory: int | None = None
     gpu_capability: str | None = None
     tls: TlsFiles | None = None
+    reach: ReachMode = "auto"
 
     @property
     def is_here(self) -> bool:

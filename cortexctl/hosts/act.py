@@ -251,7 +251,7 @@ class DockerDaemon:
 
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
-        return ContainerReach(self._at.transport, self._created.get(container, container))
+        return self._at.reach(self._created.get(container, container))
 
     def now(self) -> float:
         return http.daemon_time(self._at.transport)

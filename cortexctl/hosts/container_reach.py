@@ -1,5 +1,6 @@
-"""How a container's server is reached: at its own address, if this machine's kernel proves that the connection ends in
-it; else from inside the container. Published ports are for clients: another program may answer at one here.
+"""How a container's server is reached: at its own address, if it is proven that the connection ends in it (by this
+machine's kernel, or over ssh by a number that the container returns); else from inside the container. Published ports
+are for clients: another program may answer at one here.
 """
 
 from __future__ import annotations
@@ -9,28 +10,35 @@ import time
 from contextlib import suppress
 
 from cortexctl.decoding.decode import read_json
+from cortexctl.desired.stack import ReachMode
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts import kernel
 from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
+from cortexctl.hosts.proven_forwards import FORBIDDEN, Forwarded, ProvenForwards
 from cortexctl.hosts.transport import Transport
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
 
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
+NOT_PROVEN = "this machine's kernel shows no connection to its own address that ends in it"
 TRIES = 3
 """Number of consecutive failed connections before the address is not tried again: each may take its time."""
 
 
 class ContainerReach:
-    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection, because a restart
-    gives it another process and another address.
+    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection is used, because a
+    restart gives it another process and another address.
     """
 
-    def __init__(self, transport: Transport, container: str) -> None:
+    def __init__(
+        self, transport: Transport, container: str, mode: ReachMode = "auto", forwards: ProvenForwards | None = None
+    ) -> None:
         self._transport = transport
         self._container = container
+        self._mode = mode
+        self._forwards = forwards if mode != "exec" else None
         self._failed = 0
         """Consecutive connections to its own address that failed."""
         self._is_inside = False
@@ -46,26 +54,84 @@ class ContainerReach:
 
     def connect(self, seconds: float) -> Stream:
         """Raises NotListening, PathFailed, TimeoutError."""
-        end = time.monotonic() + seconds
-        at = self._location(seconds)
-        if not at.running:
-            raise NotListening("its container does not run")
-        direct = _by_its_address(at, end) if self._failed < TRIES else None
-        self._failed = 0 if direct is not None else self._failed + 1
-        self._is_inside = direct is None
-        if direct is not None:
-            connection, address = direct
-            self._target = f"{address}:{at.port}"
-            return connection
-        self._target = f"its port {at.port}, from inside the container"
         try:
-            return connect_inside(self._transport, at, max(end - time.monotonic(), 0.1))
+            return self._connected(time.monotonic() + seconds)
         except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except TimeoutError:
             raise
         except OSError as cause:
             raise PathFailed(f"the daemon at {self._transport.url} closed the connection into its container") from cause
+
+    def _connected(self, end: float) -> Stream:
+        at, forwarded = self._located(end)
+        if self._mode == "exec":
+            return self._from_inside(at, end)
+        if self._forwards is not None:
+            return self._forwarded(self._forwards, at, forwarded, end)
+        direct = _by_its_address(at, end) if self._failed < TRIES or self._mode == "direct" else None
+        self._failed = 0 if direct is not None else self._failed + 1
+        if direct is None:
+            return self._otherwise(at, NOT_PROVEN, end)
+        connection, address = direct
+        return self._at(f"{address}:{at.port}", connection)
+
+    def _located(self, end: float) -> tuple[Location, Forwarded | None]:
+        """Where the container is, and a connection over a proven forward that ends there. It is opened before the
+        inspection, as its proof demands.
+        """
+        opened = self._forwards.open(self._container, _left(end)) if self._forwards else None
+        is_confirmed = False
+        try:
+            at = self._location(_left(end))
+            if not at.running:
+                raise NotListening("its container does not run")
+            is_confirmed = opened is not None and self._forwards is not None and self._forwards.confirms(opened, at)
+        finally:
+            if opened is not None and not is_confirmed:
+                opened.connection.close()
+        return at, opened if is_confirmed else None
+
+    def _forwarded(self, forwards: ProvenForwards, at: Location, opened: Forwarded | None, end: float) -> Stream:
+        """Over the forward if that is possible or demanded, else from inside."""
+        if opened is None:
+            if self._mode != "direct" and not forwards.pays(at.id):
+                return self._from_inside(at, end)
+            if problem := forwards.prove(at, _left(end)):
+                return self._otherwise(at, problem, end)
+            at, opened = self._located(end)
+            if opened is None:
+                return self._otherwise(at, "its container was restarted meanwhile", end)
+        if not opened.is_refused():
+            opened.connection.settimeout(_left(end))
+            return self._at(f"{opened.proof.address}:{at.port} over ssh", opened.connection)
+        opened.connection.close()
+        if forwards.is_forbidden():
+            return self._otherwise(at, FORBIDDEN, end)
+        if self._mode == "direct" or not forwards.asks_inside(at.id):
+            raise NotListening("its port refuses connections")
+        stream = self._from_inside(at, end)
+        forwards.answers_inside(at.id)
+        return stream
+
+    def _otherwise(self, at: Location, problem: str, end: float) -> Stream:
+        """From inside, unless its own address is demanded."""
+        if self._mode != "direct":
+            return self._from_inside(at, end)
+        raise PathFailed(
+            f'it cannot be reached at its own address, as reach = "direct" demands: {problem}',
+            next_step='set reach = "auto" for its host in the stack',
+        )
+
+    def _from_inside(self, at: Location, end: float) -> Stream:
+        self._target = f"its port {at.port}, from inside the container"
+        self._is_inside = True
+        return connect_inside(self._transport, at, _left(end))
+
+    def _at(self, target: str, connection: socket.socket) -> Stream:
+        self._target = target
+        self._is_inside = False
+        return connection
 
     def _location(self, seconds: float) -> Location:
         try:
@@ -121,3 +187,7 @@ def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) 
         connection.close()
         raise
     return connection
+
+
+def _left(end: float) -> float:
+    return max(end - time.monotonic(), 0.1)

@@ -116,9 +116,7 @@ class DockerDaemons:
 
     def reach(self, host: str, container: str) -> ContainerReach:
         """The route to the server in a container, by its id."""
-        from cortexctl.hosts.container_reach import ContainerReach
-
-        return ContainerReach(self._at(host).transport, container)
+        return self._at(host).reach(container)
 
     def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """The verdicts of the parser in an image on the host, on command lines of `serve` or `api_server`."""

@@ -73,12 +73,7 @@ def connect_inside(transport: Transport, at: Location, seconds: float) -> Inside
     network = "shared" if at.shares_network else "own"
     addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
     argv = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
-    program = _program(transport, at.id, argv, seconds)
-    start = {"Detach": False, "Tty": False}
-    try:
-        connection = Inside(attached(transport, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
-    except DaemonRefused as cause:
-        raise _no_program(cause) from cause
+    connection = run_inside(transport, at.id, argv, seconds)
     try:
         connection.settimeout(max(end - time.monotonic(), 0.1))
         begin(connection)
@@ -86,6 +81,21 @@ def connect_inside(transport: Transport, at: Location, seconds: float) -> Inside
         connection.close()
         raise
     return connection
+
+
+def run_inside(transport: Transport, container: str, argv: Sequence[str], seconds: float) -> Inside:
+    """The input and output of a new program in the container.
+
+    Raises NotListening if the container does not run, PathFailed if no program can run there, TimeoutError,
+    DaemonUnreachable.
+    """
+    end = time.monotonic() + seconds
+    program = _program(transport, container, argv, seconds)
+    start = {"Detach": False, "Tty": False}
+    try:
+        return Inside(attached(transport, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
+    except DaemonRefused as cause:
+        raise _no_program(cause) from cause
 
 
 class Inside:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
+
+if TYPE_CHECKING:
+    from cortexctl.hosts.container_reach import ContainerReach
+    from cortexctl.hosts.proven_forwards import ProvenForwards
 
 
 class Transport(Protocol):
@@ -21,6 +25,11 @@ class Transport(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def forwarder(self) -> Forwarder | None:
+        """None if the transport carries nothing but the daemon's socket."""
+        ...
 
     def connect(self, seconds: float) -> socket.socket:
         """A connection to the daemon; `seconds` bound each later call on it, too. Raises DaemonUnreachable or
@@ -39,6 +48,29 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
+class Forwarder(Protocol):
+    """Connections to TCP ports as the daemon's host reaches them. None of them is a proof of where it ends."""
+
+    @property
+    def session(self) -> int:
+        """Number of the ssh connection in use. A new one may lead to another machine."""
+        ...
+
+    def connect_to(self, address: str, port: int, seconds: float) -> socket.socket:
+        """A connection that is closed without a byte if the host cannot open it. `seconds` bound each later call on it.
+        Raises DaemonUnreachable, DaemonForbidden.
+        """
+        ...
+
+    def is_forbidden(self) -> bool:
+        """Whether the server has refused a connection because it forbids to forward it."""
+        ...
+
+    def cancel(self, address: str, port: int) -> None:
+        """No further connections to the port are made."""
+        ...
+
+
 class OnceIfSilent:
     """Implements `Transport`, over another one. If the first request fails, the daemon gets no other one in this run,
     and every later request fails with the same error: a dead host costs one time-out, whatever reads it. This includes
@@ -55,6 +87,10 @@ class OnceIfSilent:
     @property
     def kind(self) -> str:
         return self.transport.kind
+
+    @property
+    def forwarder(self) -> Forwarder | None:
+        return self.transport.forwarder
 
     def connect(self, seconds: float) -> socket.socket:
         if self._failure is not None and not self._has_answered:
@@ -83,6 +119,8 @@ class Connection:
 
     host: Host
     transport: Transport
+    forwards: ProvenForwards | None = None
+    """None if the transport forwards no TCP ports."""
 
     @property
     def name(self) -> str:
@@ -91,6 +129,12 @@ class Connection:
     @property
     def url(self) -> str:
         return self.transport.url
+
+    def reach(self, container: str) -> ContainerReach:
+        """The route to the server in a container, by its id. Nothing is sent yet."""
+        from cortexctl.hosts.container_reach import ContainerReach
+
+        return ContainerReach(self.transport, container, self.host.reach, self.forwards)
 
 
 def unreachable(url: str, cause: OSError, start: str) -> DaemonError:

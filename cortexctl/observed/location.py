@@ -22,6 +22,8 @@ class Location:
     addresses: tuple[tuple[str, str], ...] = ()
     shares_network: bool = False
     """It uses the network of the host or of another container: other programs may listen at its port there."""
+    started: str = ""
+    """Time of its last start, as the daemon writes it. Two equal locations are one run of the container."""
 
 
 def parse_location(inspected: Mapping[str, Any]) -> Location:
@@ -35,6 +37,7 @@ def parse_location(inspected: Mapping[str, Any]) -> Location:
         port=listens_on(inspected),
         addresses=tuple(_addresses(inspected)),
         shares_network=mode == "host" or mode.startswith("container:"),
+        started=str(state.get("StartedAt") or ""),
     )
 
 

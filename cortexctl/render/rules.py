@@ -46,6 +46,7 @@ CX229 One name, two instances
 CX230 An exception that names nothing
 CX231 A host setting that its transport cannot use
 CX232 A model on a retired host
+CX233 A reach that its transport does not have
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

@@ -20,7 +20,8 @@ from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import Server
 from cortexctl.stack.argument_checks import At, check_arguments
 from cortexctl.stack.document import Document
-from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
+from cortexctl.stack.schema import ModelTable, SourceTable, StackFile
+from cortexctl.stack.schema_hosts import HostTable
 from cortexctl.text.suggest import nearest
 
 TASK_SINCE = {**dict.fromkeys(POOLING_TASKS, "0.6.5"), "transcription": "0.7.3"}

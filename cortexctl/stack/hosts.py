@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.stack.document import Document
-from cortexctl.stack.schema import HostTable, StackFile
+from cortexctl.stack.schema import StackFile
+from cortexctl.stack.schema_hosts import HostTable
 from cortexctl.text.suggest import nearest
 from cortexctl.text.units import size_in_bytes
 
@@ -27,6 +28,7 @@ def host_of(name: str, table: HostTable, default_docker: str) -> Host:
         size_in_bytes(gpus.memory) if gpus and gpus.memory else None,
         gpus.compute_capability if gpus else None,
         TlsFiles(table.tls.ca, table.tls.cert, table.tls.key) if table.tls else None,
+        table.reach,
     )
 
 
@@ -109,6 +111,14 @@ def check_hosts(stack: StackFile, document: Document, default_docker: str) -> It
                 f'the host "{name}" has TLS files, but {url} does not use TLS',
                 document.place(("hosts", name, "tls"), key=True),
                 help="write tcp://HOST:2376 in its `docker`, or remove `tls`",
+            )
+        if host.reach == "direct" and url.startswith("tcp://"):
+            yield error(
+                "CX233",
+                f'the host "{name}" has reach = "direct", but over TLS ({url}) no connection to a container\'s own '
+                "address can be proven",
+                document.place(("hosts", name, "reach")),
+                help='write reach = "exec" or remove it; or use ssh:// in its `docker`',
             )
         if is_here(host, default_docker):
             continue

@@ -25,7 +25,8 @@ from cortexctl.stack.lint import lint_model
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
-from cortexctl.stack.schema import HostTable, ModelTable, StackFile
+from cortexctl.stack.schema import ModelTable, StackFile
+from cortexctl.stack.schema_hosts import HostTable
 from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
 Fingerprint = Callable[[SecretRef], str]

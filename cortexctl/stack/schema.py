@@ -8,25 +8,23 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack import value_forms
+from cortexctl.stack.schema_hosts import STRICT, HostTable, Size
 
 
 class Table(BaseModel):
-    """A table of the file: strict types, no unknown keys."""
+    """A table of the file."""
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
-    )
+    model_config = STRICT
 
 
 Name = Annotated[str, AfterValidator(value_forms.name_form)]
 ServedName = Annotated[str, AfterValidator(value_forms.served_name_form)]
 Duration = Annotated[str, AfterValidator(value_forms.duration_form), Field(examples=["90s", "20m"])]
 ShortDuration = Annotated[str, AfterValidator(value_forms.short_duration_form), Field(examples=["500ms", "2s"])]
-Size = Annotated[str, AfterValidator(value_forms.size_form), Field(examples=["2 GiB"])]
 Variable = Annotated[str, AfterValidator(value_forms.variable_form)]
 Gpus = Annotated[
     list[int] | int,
@@ -41,55 +39,6 @@ Gpus = Annotated[
         }
     ),
 ]
-
-
-class HostGpusTable(Table):
-    """The GPUs of a host. All are of one kind."""
-
-    count: Annotated[int, Field(ge=1, le=value_forms.MOST_GPUS)]
-    """How many GPUs the host has."""
-    name: str | None = None
-    """The name that nvidia-smi shows: "L40S"."""
-    memory: Size | None = None
-    """Memory of one GPU, as nvidia-smi shows it: "46068 MiB"."""
-    compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
-    """Compute capability of the GPUs: "8.9"."""
-
-
-class TlsTable(Table):
-    """PEM files on the machine that runs cortexctl, relative to the stack file."""
-
-    ca: str
-    """The authority that signed the daemon's certificate."""
-    cert: str
-    """The client's certificate, signed by an authority that the daemon accepts."""
-    key: str
-    """The private key of the client's certificate."""
-
-
-class HostTable(Table):
-    """A Docker daemon, and the folders on its host."""
-
-    docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
-    """URL of the daemon: "unix:///var/run/docker.sock", "ssh://ops@gpu-1", "tcp://gpu-1:2376" with `tls`, or
-    "context:NAME" for a Docker context. Default: as for the docker command ($DOCKER_HOST, $DOCKER_CONTEXT).
-    """
-    tls: TlsTable | None = None
-    """The files for a tcp:// daemon. Default: those in $DOCKER_CERT_PATH."""
-    address: str | None = None
-    """Address of the published ports, for clients. Default: the host of an ssh:// or tcp:// URL, else 127.0.0.1."""
-    models_dir: str | None = None
-    """Folder on the host that contains the model folders. Mounted read-only as /models. Relative to the stack file."""
-    hf_cache: str | None = None
-    """Folder on the host for the Hugging Face cache. Relative to the stack file."""
-    network: Annotated[str, AfterValidator(value_forms.network_form)] = "cortex_default"
-    """Docker network of the containers. Created if it is missing."""
-    gpus: HostGpusTable | None = None
-    """The GPUs of the host. Required if the `gpus` of a model is a number, because cortexctl then chooses them."""
-    retired: bool = False
-    """Whether the host is about to leave the stack. No model runs on it, and the next apply removes the stack's
-    containers there; remove the host's block after that. Without the block they would stay, and no command reads them.
-    """
 
 
 class SourceTable(Table):

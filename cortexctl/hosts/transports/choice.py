@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
@@ -14,15 +15,27 @@ from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 from cortexctl.hosts.transport import Connection, OnceIfSilent, Transport
 from cortexctl.hosts.transports.unix_socket import UnixSocket
 
+if TYPE_CHECKING:
+    from cortexctl.hosts.proven_forwards import ProvenForwards
+
 SUPPORTED = "write unix:///var/run/docker.sock, ssh://USER@HOST, tcp://HOST:2376 with `tls`, or context:NAME"
 
 
 def connection_to(host: Host, folder: Path = Path()) -> Connection:
     """Nothing is opened yet. If the URL cannot be used, or the first request fails, every request raises the reason."""
     try:
-        return Connection(host, OnceIfSilent(transport_to(host.docker, _below(folder, host.tls))))
+        transport = OnceIfSilent(transport_to(host.docker, _below(folder, host.tls)))
     except DaemonError as cause:
         return Connection(host, Unusable(host.docker, cause))
+    return Connection(host, transport, _forwards(transport))
+
+
+def _forwards(transport: Transport) -> ProvenForwards | None:
+    if transport.forwarder is None:
+        return None
+    from cortexctl.hosts.proven_forwards import ProvenForwards
+
+    return ProvenForwards(transport, transport.forwarder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class Unusable:
     url: str
     reason: DaemonError
     kind: str = "none"
+    forwarder: None = None
 
     def connect(self, _seconds: float) -> socket.socket:
         raise self.reason

@@ -37,7 +37,7 @@ def ssh_failure(host: str, errors: str, *, command: str, known_as: str) -> Daemo
             next_step=f"{command.replace('ssh', 'ssh -v', 1)} shows which keys were tried; "
             "ssh-add -l lists those of the agent",
         )
-    return DaemonUnreachable(first + (_last_line(errors) or "ssh ended"), next_step=f"{command} docker info")
+    return DaemonUnreachable(first + (last_line(errors) or "ssh ended"), next_step=f"{command} docker info")
 
 
 def channel_refusal(errors: str) -> str:
@@ -53,6 +53,12 @@ def is_forwarding_refused(errors: str) -> bool:
     return bool(_CHANNEL.search(errors))
 
 
-def _last_line(errors: str) -> str:
+def is_forbidden(errors: str) -> bool:
+    """Whether the server refused a connection because its settings forbid it."""
+    return any(m["kind"] == "administratively prohibited" for m in _CHANNEL.finditer(errors))
+
+
+def last_line(errors: str) -> str:
+    """The last line with a fact in it."""
     lines = [line.strip() for line in errors.splitlines() if not _NOISE.match(line)]
     return shortened(lines[-1]) if lines else ""

@@ -6,12 +6,9 @@ forbids to forward sockets, each connection runs `docker system dial-stdio` ther
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from cortexctl.errors import DaemonError, DaemonUnreachable
 from cortexctl.hosts.transport import unreachable
 from cortexctl.hosts.transports.ssh_errors import channel_refusal, is_forwarding_refused, ssh_failure
+from cortexctl.hosts.transports.ssh_process import SshProcess
 from cortexctl.hosts.transports.unix_socket import connected
 
 REMOTE_SOCKET = "/var/run/docker.sock"
@@ -37,20 +35,6 @@ MASTER = (
     *("-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no"),
     *("-o", "StreamLocalBindUnlink=yes", "-o", "StreamLocalBindMask=0177"),
 )
-GUARD = """
-folder=$1; shift
-exec 3<&0
-"$@" 3<&- </dev/null &
-ssh=$!
-( read -r _ <&3; kill "$ssh" ) 2>/dev/null &
-guard=$!
-exec 3<&-
-wait "$ssh"; code=$?
-kill "$guard" 2>/dev/null
-rm -rf "$folder"
-exit "$code"
-"""
-"""Ends ssh as soon as our end of its input is closed: also if this process is killed. Then it removes the folder."""
 _PAUSE = 0.02
 
 
@@ -69,10 +53,20 @@ class SshTunnel:
         """The host's name in known_hosts."""
         self._socket = unquote(parts.path).rstrip("/")
         self._guard = threading.Lock()
-        self._process: _Process | None = None
+        self._process: SshProcess | None = None
         self._by_program = False
         """Whether the server forbids to forward sockets."""
         self._programs: list[subprocess.Popen[bytes]] = []
+        self._sessions = 0
+        """Number of ssh connections so far."""
+
+    @property
+    def forwarder(self) -> SshTunnel:
+        return self
+
+    @property
+    def session(self) -> int:
+        return self._sessions
 
     @property
     def kind(self) -> str:
@@ -90,13 +84,35 @@ class SshTunnel:
         connection.settimeout(seconds)
         return connection
 
+    def connect_to(self, address: str, port: int, seconds: float) -> socket.socket:
+        with self._guard:
+            process = self._opened(seconds)
+            path = process.forward(address, port, self._argv_of_request(process), seconds)
+        connection = _connected(path, seconds)
+        if connection is None:
+            raise self.fault(ConnectionResetError("the ssh connection ended"))
+        return connection
+
+    def is_forbidden(self) -> bool:
+        with self._guard:
+            return self._process is not None and self._process.forbids_forwards()
+
+    def cancel(self, address: str, port: int) -> None:
+        with self._guard:
+            if self._process is not None and not self._process.ended():
+                self._process.cancel(address, port, self._argv_of_request(self._process))
+
+    def _argv_of_request(self, process: SshProcess) -> list[str]:
+        """The beginning of a request to the running ssh process."""
+        return ["ssh", *OPTIONS, "-o", "ControlMaster=no", "-S", str(process.control), *self._login]
+
     def fault(self, cause: OSError) -> DaemonError:
         errors = self._process.errors() if self._process else ""
         if isinstance(cause, TimeoutError):
             return unreachable(self.url, cause, "")
         if self._process is not None and self._process.ended():
             return self._failure(errors)
-        if refusal := channel_refusal(errors):
+        if self._process is not None and (refusal := channel_refusal(self._process.errors_of_daemon())):
             return DaemonUnreachable(
                 f"no Docker daemon at {self.url}: on {self._host}, {self._socket or REMOTE_SOCKET}: {refusal}",
                 next_step=f"{self._command} docker info",
@@ -117,13 +133,16 @@ class SshTunnel:
             if self._process is not None:
                 self._process.close()
 
-    def _opened(self, seconds: float) -> _Process:
+    def _opened(self, seconds: float) -> SshProcess:
         """The running ssh process; started if there is none."""
         if self._process is not None and not self._process.ended():
             return self._process
         if self._process is not None:
             self._process.close()
-        self._process = process = _Process([*OPTIONS, *MASTER, *self._login], self._host, self._socket or REMOTE_SOCKET)
+        self._process = process = SshProcess(
+            [*OPTIONS, *MASTER, *self._login], self._host, self._socket or REMOTE_SOCKET
+        )
+        self._sessions += 1
         end = time.monotonic() + max(seconds, OPENING)
         while not process.is_ready():
             if process.ended():
@@ -141,16 +160,24 @@ class SshTunnel:
             raise self.fault(cause) from cause
         return process
 
-    def _program(self, process: _Process) -> socket.socket:
+    def _program(self, process: SshProcess) -> socket.socket:
         """A connection over a program there, which passes everything on to the daemon."""
         self._reap()
         daemon = ["-H", f"unix://{self._socket}"] if self._socket else []
         ours, theirs = socket.socketpair()
-        argv = ["ssh", *OPTIONS, "-o", "ControlMaster=no", "-S", str(process.control), *self._login, "-T"]
         with theirs:
             try:
                 program = subprocess.Popen(
-                    [*argv, "--", self._host, "docker", *daemon, "system", "dial-stdio"],
+                    [
+                        *self._argv_of_request(process),
+                        "-T",
+                        "--",
+                        self._host,
+                        "docker",
+                        *daemon,
+                        "system",
+                        "dial-stdio",
+                    ],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=process.log,
@@ -172,68 +199,6 @@ class SshTunnel:
         self._programs = [p for p in self._programs if p.poll() is None]
 
 
-class _Process:
-    """`ssh`, its private folder, and what it writes about errors."""
-
-    def __init__(self, options: list[str], host: str, remote_socket: str) -> None:
-        self._folder = Path(_private_folder())
-        self.socket = self._folder / "docker"
-        self.control = self._folder / "ssh"
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        forward = f"{self.socket}:{remote_socket}"
-        argv = ["ssh", "-N", "-T", "-S", str(self.control), *options, "-L", forward, "--", host]
-        if shutil.which("ssh") is None:
-            self._remove()
-            raise DaemonUnreachable(
-                "ssh is not installed on this machine", next_step="install OpenSSH's client: apt install openssh-client"
-            )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "cortexctl-ssh", str(self._folder), *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self.log,
-            start_new_session=True,  # Ctrl-C ends our steps in order, and they need the connection until then
-        )
-
-    def is_ready(self) -> bool:
-        return self.socket.exists()
-
-    def ended(self) -> bool:
-        return self._guard.poll() is not None
-
-    def errors(self) -> str:
-        """What ssh wrote. `pread`, because the file's position belongs to ssh."""
-        if self.log.closed:
-            return ""
-        size = os.fstat(self.log.fileno()).st_size
-        return os.pread(self.log.fileno(), 65536, max(0, size - 65536)).decode(errors="replace")
-
-    def close(self) -> None:
-        """Ends ssh; its guard removes the folder."""
-        if self._guard.stdin and not self._guard.stdin.closed:
-            with suppress(OSError):
-                self._guard.stdin.close()
-        try:
-            self._guard.wait(5)
-        except subprocess.TimeoutExpired:
-            self._guard.kill()
-            self._guard.wait()
-        self._remove()
-
-    def _remove(self) -> None:
-        self.log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _private_folder() -> str:
-    """Only this user can open it. The path of a socket may have about 100 characters, and ssh adds some."""
-    folder = tempfile.mkdtemp(prefix="cortexctl-ssh-")
-    if len(folder) <= 60:
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix="cortexctl-ssh-", dir="/tmp")
-
-
 def _connected(path: Path, seconds: float) -> socket.socket | None:
     try:
         return connected(str(path), seconds)
@@ -241,7 +206,7 @@ def _connected(path: Path, seconds: float) -> socket.socket | None:
         return None
 
 
-def _forwards(process: _Process, seconds: float) -> bool:
+def _forwards(process: SshProcess, seconds: float) -> bool:
     """Whether a daemon answers over the forward. Raises TimeoutError if it accepts the connection and stays silent."""
     connection = _connected(process.socket, seconds)
     if connection is None:

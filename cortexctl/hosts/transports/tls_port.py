@@ -24,6 +24,7 @@ class TlsPort:
     """Implements `transport.Transport`."""
 
     kind = "TLS"
+    forwarder = None
 
     def __init__(self, url: str, files: TlsFiles) -> None:
         parts = urlsplit(url)

@@ -15,6 +15,7 @@ class UnixSocket:
     """Implements `transport.Transport`."""
 
     kind = "unix socket"
+    forwarder = None
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,0 +1,72 @@
+"""The stack file's schema: the hosts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from cortexctl.desired.stack import ReachMode
+from cortexctl.stack import value_forms
+
+STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False)
+"""Of every table of the file: strict types, no unknown keys."""
+Size = Annotated[str, AfterValidator(value_forms.size_form), Field(examples=["2 GiB"])]
+
+
+class _Table(BaseModel):
+    model_config = STRICT
+
+
+class HostGpusTable(_Table):
+    """The GPUs of a host. All are of one kind."""
+
+    count: Annotated[int, Field(ge=1, le=value_forms.MOST_GPUS)]
+    """How many GPUs the host has."""
+    name: str | None = None
+    """The name that nvidia-smi shows: "L40S"."""
+    memory: Size | None = None
+    """Memory of one GPU, as nvidia-smi shows it: "46068 MiB"."""
+    compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
+    """Compute capability of the GPUs: "8.9"."""
+
+
+class TlsTable(_Table):
+    """PEM files on the machine that runs cortexctl, relative to the stack file."""
+
+    ca: str
+    """The authority that signed the daemon's certificate."""
+    cert: str
+    """The client's certificate, signed by an authority that the daemon accepts."""
+    key: str
+    """The private key of the client's certificate."""
+
+
+class HostTable(_Table):
+    """A Docker daemon, and the folders on its host."""
+
+    docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
+    """URL of the daemon: "unix:///var/run/docker.sock", "ssh://ops@gpu-1", "tcp://gpu-1:2376" with `tls`, or
+    "context:NAME" for a Docker context. Default: as for the docker command ($DOCKER_HOST, $DOCKER_CONTEXT).
+    """
+    tls: TlsTable | None = None
+    """The files for a tcp:// daemon. Default: those in $DOCKER_CERT_PATH."""
+    address: str | None = None
+    """Address of the published ports, for clients. Default: the host of an ssh:// or tcp:// URL, else 127.0.0.1."""
+    models_dir: str | None = None
+    """Folder on the host that contains the model folders. Mounted read-only as /models. Relative to the stack file."""
+    hf_cache: str | None = None
+    """Folder on the host for the Hugging Face cache. Relative to the stack file."""
+    network: Annotated[str, AfterValidator(value_forms.network_form)] = "cortex_default"
+    """Docker network of the containers. Created if it is missing."""
+    reach: ReachMode = "auto"
+    """Path of requests to a server. "exec": from inside its container. "direct": only to the container's own
+    address, over a connection that provably ends there; not over TLS. "auto": directly where that works and pays, else
+    from inside.
+    """
+    gpus: HostGpusTable | None = None
+    """The GPUs of the host. Required if the `gpus` of a model is a number, because cortexctl then chooses them."""
+    retired: bool = False
+    """Whether the host is about to leave the stack. No model runs on it, and the next apply removes the stack's
+    containers there; remove the host's block after that. Without the block they would stay, and no command reads them.
+    """
