@@ -16,6 +16,7 @@ from typing import Any
 
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.host_facts import FolderFacts, HostFacts, parse_daemon
+from cortexctl.observed.host_paths import FORBIDS_FORWARDS, NO_DIRECT_PATH, PathFacts
 from cortexctl.observed.host_probe import HostProbe, ProbeOutput, parse_host_probe
 from cortexctl.operations.doctor import examination, examine
 from cortexctl.operations.notes import Note
@@ -90,7 +91,8 @@ def facts(name: str = "docker-20.10", **info: Any) -> HostFacts:
     """A host that answers. `info`: further fields of /info."""
     answers = daemon(name)
     known = parse_daemon(answers["version"], answers["info"] | info, answers["server"])
-    return HostFacts("gpu-1", "ssh://ops@gpu-1", "ssh://ops@gpu-1", "ssh", known, 0.0184, 0.0)
+    paths = PathFacts("auto", direct="over ssh")
+    return HostFacts("gpu-1", "ssh://ops@gpu-1", "ssh://ops@gpu-1", "ssh", known, 0.0184, 0.0, paths=paths)
 
 
 NO_OUTPUT = ProbeOutput()
@@ -106,9 +108,10 @@ class FakeHosts:
     states: Mapping[str, FolderFacts] = field(default_factory=dict)
     probed: list[str] = field(default_factory=list)
 
-    def host_facts(self, host: str, folders: Mapping[str, str]) -> HostFacts:
+    def host_facts(self, host: str, folders: Mapping[str, str], *, probes: bool) -> HostFacts:
         known = [self.states.get(key, FolderFacts(key, path)) for key, path in folders.items()]
-        return replace(self.facts, name=host, folders=tuple(known) if self.facts.daemon else ())
+        paths = replace(self.facts.paths, exec_problem="") if self.facts.paths and probes else self.facts.paths
+        return replace(self.facts, name=host, folders=tuple(known) if self.facts.daemon else (), paths=paths)
 
     def local_images(self, host: str) -> dict[str, ImageFacts]:
         return {name: ImageFacts(name, "local", id="sha256:1") for name in self.images}
@@ -143,6 +146,10 @@ DOWN = HostFacts(
 )  # fmt: skip
 
 REPORTS: dict[str, Callable[[], DoctorReport]] = {
+    "no-path": lambda: examined(
+        FakeHosts(replace(facts(), paths=PathFacts("direct", None, "over ssh", FORBIDS_FORWARDS)))
+    ),
+    "exec-only": lambda: examined(FakeHosts(replace(facts(), paths=PathFacts("auto", None, "", NO_DIRECT_PATH)))),
     "not-probed": lambda: examined(
         FakeHosts(
             facts(),

@@ -96,6 +96,8 @@ class Performer:
         spec = change.detail.after
         if spec is None:
             raise ValueError(f"{change.address}: nothing to create")
+        if change.detail.serving is None or change.detail.serving.state != "running":
+            self.daemons.check_path(change.host)  # no instance of it runs over which `TryReach` could test the path
         values = {s.name: self._secret(s) for s in spec.container.secrets}
         command = command_of(spec)
         daemon.create(

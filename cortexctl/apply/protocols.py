@@ -96,6 +96,10 @@ class Daemons(Protocol):
 
     def daemon(self, host: str) -> Daemon: ...
 
+    def check_path(self, host: str) -> None:
+        """Raises PathFailed if it is known that no server in a new container of the host can be reached."""
+        ...
+
     def observe(self, host: str) -> ObservedHost: ...
 
 

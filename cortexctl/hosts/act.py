@@ -22,6 +22,7 @@ from cortexctl.hosts.client import docker_client
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
 from cortexctl.hosts.own_labels import OwnLabels
+from cortexctl.hosts.proven_forwards import ProvenForwards
 from cortexctl.hosts.translate_errors import reading, translated_errors
 from cortexctl.hosts.transport import Connection
 from cortexctl.instance import labels
@@ -50,8 +51,9 @@ CONFLICT = 409
 class DockerDaemon:
     """Implements `apply.protocols.Daemon` for one host and one owner (a stack in an environment)."""
 
-    def __init__(self, at: Connection, owner: str) -> None:
+    def __init__(self, at: Connection, owner: str, forwards: ProvenForwards | None = None) -> None:
         self._at = at
+        self._forwards = forwards
         self._owner = owner
         self._adopted: set[str] = set()
         self._created: dict[str, str] = {}
@@ -251,7 +253,8 @@ class DockerDaemon:
 
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
-        return self._at.reach(self._created.get(container, container))
+        id_ = self._created.get(container, container)
+        return ContainerReach(self._at.transport, id_, self._at.host.reach, self._forwards)
 
     def now(self) -> float:
         return http.daemon_time(self._at.transport)

@@ -15,8 +15,9 @@ from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFaile
 from cortexctl.hosts import kernel
 from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
-from cortexctl.hosts.proven_forwards import FORBIDDEN, Forwarded, ProvenForwards
+from cortexctl.hosts.proven_forwards import Forwarded, ProvenForwards
 from cortexctl.hosts.transport import Transport
+from cortexctl.observed.host_paths import FORBIDS_FORWARDS
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
 
@@ -107,8 +108,8 @@ class ContainerReach:
             return self._at(f"{opened.proof.address}:{at.port} over ssh", opened.connection)
         opened.connection.close()
         if forwards.is_forbidden():
-            return self._otherwise(at, FORBIDDEN, end)
-        if self._mode == "direct" or not forwards.asks_inside(at.id):
+            return self._otherwise(at, FORBIDS_FORWARDS, end)
+        if self._mode == "direct" or not forwards.tests_inside(at.id):
             raise NotListening("its port refuses connections")
         stream = self._from_inside(at, end)
         forwards.answers_inside(at.id)

@@ -9,6 +9,7 @@ from statistics import median
 
 from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import is_empty_folder
+from cortexctl.hosts.examine_paths import path_facts
 from cortexctl.hosts.http import Answer, get, get_json
 from cortexctl.hosts.read import observe_host
 from cortexctl.hosts.transport import Connection
@@ -21,12 +22,15 @@ PINGS = 5
 """Requests whose median duration is reported."""
 
 
-def host_facts(at: Connection, folders: Mapping[str, str]) -> HostFacts:
-    """`folders`: key -> path on the host. A host that cannot be read has its problem in the result."""
+def host_facts(at: Connection, folders: Mapping[str, str], *, probes: bool = False) -> HostFacts:
+    """`folders`: key -> path on the host. `probes`: also by requests that are not reads. A host that cannot be read has
+    its problem in the result.
+    """
     try:
         daemon = _daemon(at)
         round_trip, offset = _timing(at)
         containers = observe_host(at)
+        paths = path_facts(at, tests_exec=probes)
     except DaemonError as cause:
         return HostFacts(
             at.name, at.host.docker, at.url, at.transport.kind, problem=cause.message, next_step=cause.next_step
@@ -42,6 +46,7 @@ def host_facts(at: Connection, folders: Mapping[str, str]) -> HostFacts:
         tuple(_folder(at, containers, key, path) for key, path in folders.items()),
         containers.problem,
         containers.next_step,
+        paths,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
+from cortexctl.errors import PathFailed
 from cortexctl.hosts import read
 from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import Inspection, Ours
@@ -19,6 +20,7 @@ from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.host_facts import HostFacts
+from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import HostProbe
 from cortexctl.observed.inspected import Inspected, InspectedHost
 from cortexctl.observed.lock_holder import HeldLock
@@ -28,6 +30,7 @@ from cortexctl.observed.record import HostRecord
 if TYPE_CHECKING:
     from cortexctl.hosts.act import DockerDaemon
     from cortexctl.hosts.container_reach import ContainerReach
+    from cortexctl.hosts.proven_forwards import ProvenForwards
 
 
 class Connections:
@@ -35,6 +38,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._by_host: dict[Host, Connection] = {}
+        self._forwards: dict[Host, ProvenForwards] = {}
         self._guard = threading.Lock()
 
     def to(self, host: Host, folder: Path) -> Connection:
@@ -43,6 +47,18 @@ class Connections:
             if host not in self._by_host:
                 self._by_host[host] = connection_to(host, folder)
             return self._by_host[host]
+
+    def forwards(self, at: Connection) -> ProvenForwards | None:
+        """The forwards of a host that were proven in this run; None if its transport forwards no TCP ports."""
+        forwarder = at.transport.forwarder
+        if forwarder is None:
+            return None
+        from cortexctl.hosts.proven_forwards import ProvenForwards
+
+        with self._guard:
+            if at.host not in self._forwards:
+                self._forwards[at.host] = ProvenForwards(at.transport, forwarder)
+            return self._forwards[at.host]
 
     def close(self) -> None:
         for connection in self._by_host.values():
@@ -59,6 +75,7 @@ class DockerDaemons:
         self._folder = folder
         self._owner = owner
         self._open: dict[str, DockerDaemon] = {}
+        self._paths: dict[str, PathFacts] = {}
         self._connections = connections
         self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
@@ -71,7 +88,8 @@ class DockerDaemons:
             of_host = self._guards[host]
         with of_host:
             if host not in self._open:
-                self._open[host] = DockerDaemon(self._at(host), self._owner)
+                at = self._at(host)
+                self._open[host] = DockerDaemon(at, self._owner, self._connections.forwards(at))
             return self._open[host]
 
     def _at(self, host: str) -> Connection:
@@ -116,7 +134,22 @@ class DockerDaemons:
 
     def reach(self, host: str, container: str) -> ContainerReach:
         """The route to the server in a container, by its id."""
-        return self._at(host).reach(container)
+        from cortexctl.hosts.container_reach import ContainerReach
+
+        at = self._at(host)
+        return ContainerReach(at.transport, container, at.host.reach, self._connections.forwards(at))
+
+    def check_path(self, host: str) -> None:
+        """Raises PathFailed if it is known that no server in a new container of the host can be reached. Asks the
+        daemon once per run.
+        """
+        from cortexctl.hosts.examine_paths import path_facts
+
+        if host not in self._paths:
+            self._paths[host] = path_facts(self._at(host), tests_exec=True)
+        problem, next_step = self._paths[host].blocked()
+        if problem:
+            raise PathFailed(f"a server in a new container could not be checked: {problem}", next_step=next_step)
 
     def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """The verdicts of the parser in an image on the host, on command lines of `serve` or `api_server`."""
@@ -124,11 +157,13 @@ class DockerDaemons:
 
         return probe_parser(self._at(host), self._owner, image, program, lines)
 
-    def host_facts(self, host: str, folders: Mapping[str, str]) -> HostFacts:
-        """The facts about a host itself. `folders`: key -> path on the host."""
+    def host_facts(self, host: str, folders: Mapping[str, str], *, probes: bool) -> HostFacts:
+        """The facts about a host itself. `folders`: key -> path on the host. `probes`: also by requests that are not
+        reads.
+        """
         from cortexctl.hosts.examine import host_facts
 
-        return host_facts(self._at(host), folders)
+        return host_facts(self._at(host), folders, probes=probes)
 
     def probe_host(self, host: str, image: ImageFacts, folders: Mapping[str, str]) -> HostProbe:
         """GPUs and free disk, read in a temporary container of an image on the host."""

@@ -3,8 +3,8 @@
 A forward alone proves nothing: the bridge of another daemon, or a route of the host, may own that address. So a program
 in the container listens on a fresh port of the address and answers with a number that only we and the program know. If
 the number arrives through a forward to that port, the host's way to the address ends in the container. A rule of the
-host for single ports could still lead to another server; whoever sets one is root there, and could read the requests
-inside the container, too.
+host for single ports could still lead to another server. Only root sets such rules, and root there can read the
+requests inside the container, too.
 
 The proof belongs to one run of the container, and each connection is checked against it in this order: the connection
 is opened, then the container is inspected over the same ssh connection. The host handles the messages in their order.
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from cortexctl.errors import PathFailed
 from cortexctl.hosts.inside import PYTHON, Inside, run_inside
 from cortexctl.hosts.transport import Forwarder, Transport
+from cortexctl.observed.host_paths import FORBIDS_FORWARDS
 from cortexctl.observed.location import Location
 
 PROOF = """
@@ -46,7 +47,6 @@ LIVES = 20
 """Seconds after which the program ends by itself."""
 ARRIVES = 5.0
 """Seconds for the number to arrive through a forward."""
-FORBIDDEN = "the ssh server of its host forbids to forward TCP ports"
 INSIDE_EVERY = 5.0
 """Seconds between two tests from inside of a container whose port refuses connections."""
 PAYS_AFTER = 1
@@ -126,7 +126,7 @@ class ProvenForwards:
             of_container = self._proving[at.id]
         with of_container:
             if self._forbidden:
-                return FORBIDDEN
+                return FORBIDS_FORWARDS
             if at.id in self._failed and self._failed[at.id][0] == at:
                 return self._failed[at.id][1]
             known = self._proofs.get(at.id)
@@ -148,7 +148,7 @@ class ProvenForwards:
         self._forbidden = self._forbidden or self._forwarder.is_forbidden()
         return self._forbidden
 
-    def asks_inside(self, container: str) -> bool:
+    def tests_inside(self, container: str) -> bool:
         """Whether to test from inside if the container's port refuses a connection: the server may listen on its
         loopback only. Not more often than every few seconds.
         """
@@ -188,7 +188,7 @@ class ProvenForwards:
             return cause.message
         if not ports:
             return "no program in its container can listen at its own address"
-        return FORBIDDEN if self.is_forbidden() else f"its host does not reach it at {' or '.join(addresses)}"
+        return FORBIDS_FORWARDS if self.is_forbidden() else f"its host does not reach it at {' or '.join(addresses)}"
 
     def _arrives(self, number: bytes, address: str, port: int, seconds: float) -> bool:
         received, end = b"", time.monotonic() + seconds

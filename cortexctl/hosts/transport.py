@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
-
-if TYPE_CHECKING:
-    from cortexctl.hosts.container_reach import ContainerReach
-    from cortexctl.hosts.proven_forwards import ProvenForwards
 
 
 class Transport(Protocol):
@@ -119,8 +115,6 @@ class Connection:
 
     host: Host
     transport: Transport
-    forwards: ProvenForwards | None = None
-    """None if the transport forwards no TCP ports."""
 
     @property
     def name(self) -> str:
@@ -129,12 +123,6 @@ class Connection:
     @property
     def url(self) -> str:
         return self.transport.url
-
-    def reach(self, container: str) -> ContainerReach:
-        """The route to the server in a container, by its id. Nothing is sent yet."""
-        from cortexctl.hosts.container_reach import ContainerReach
-
-        return ContainerReach(self.transport, container, self.host.reach, self.forwards)
 
 
 def unreachable(url: str, cause: OSError, start: str) -> DaemonError:

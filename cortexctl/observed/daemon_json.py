@@ -136,6 +136,8 @@ VOLUME = table(needs={"Labels": lambda value: value if value is None else _LABEL
 """The answer of `GET /volumes/NAME`, and to the creation of a volume."""
 NETWORKS = many(table(needs={**_texts("Name", "Created"), "Id": _identifier}, may={"Labels": _LABELS}))
 """The answer of `GET /networks`."""
+GATEWAYS = many(table(may={"IPAM": table(may={"Config": many(table(may=_texts("Gateway")), null=True)}, null=True)}))
+"""The same, if the addresses of the networks are needed."""
 DISTRIBUTION = table(needs={"Descriptor": table(needs={"digest": _identifier})})
 """The answer of `GET /distribution/NAME/json`."""
 PULLED = table()

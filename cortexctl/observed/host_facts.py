@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cortexctl.observed.host_paths import PathFacts
+
 GPU_VENDOR = "nvidia.com/gpu"
 """The vendor and class of GPUs in the names of CDI devices."""
 
@@ -74,6 +76,8 @@ class HostFacts:
     folders: tuple[FolderFacts, ...] = ()
     problem: str = ""
     next_step: str = ""
+    paths: PathFacts | None = None
+    """The paths to servers in its containers; None if the host could not be read."""
 
 
 def parse_daemon(version: Mapping[str, Any], info: Mapping[str, Any], server: str) -> DaemonFacts:

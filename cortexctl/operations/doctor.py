@@ -26,7 +26,7 @@ from cortexctl.plan.selection import matches
 class Hosts(Protocol):
     """Implemented by `hosts.fleet.DockerDaemons`."""
 
-    def host_facts(self, host: str, folders: Mapping[str, str]) -> HostFacts: ...
+    def host_facts(self, host: str, folders: Mapping[str, str], *, probes: bool) -> HostFacts: ...
 
     def local_images(self, host: str) -> dict[str, ImageFacts]: ...
 
@@ -79,7 +79,7 @@ def _chosen(desired: Desired, patterns: Sequence[str]) -> list[Host]:
 def _report(wanted: Examination, host: Host, hosts: Hosts, report: Report) -> HostReport:
     desired = wanted.desired
     folders = desired.folders.get(host.name, {})
-    facts = hosts.host_facts(host.name, folders)
+    facts = hosts.host_facts(host.name, folders, probes=wanted.probes)
     image, probe = None, None
     if not facts.problem:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cortexctl.desired.stack import Host
 from cortexctl.observed.host_facts import DaemonFacts, FolderFacts, HostFacts
+from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import GpuFacts, HostProbe
 from cortexctl.operations.results import HostFinding
 from cortexctl.text.units import GIB, show_bytes, show_seconds
@@ -45,6 +46,7 @@ def findings(
             "synchronise both clocks: timedatectl set-ntp true",
             is_problem=True,
         )
+    yield from _paths(facts.paths)
     yield from _folders(folders_of(facts, probe))
     if probe is None:
         if facts.daemon and needs_gpus and not _has_toolkit(facts.daemon):
@@ -93,6 +95,12 @@ def _folders(folders: tuple[FolderFacts, ...]) -> Iterator[HostFinding]:
                 )
             case "empty" if folder.key == "models_dir":
                 yield HostFinding(f"{folder.key} {folder.path} is empty: no model can be loaded from it")
+
+
+def _paths(paths: PathFacts | None) -> Iterator[HostFinding]:
+    problem, next_step = paths.blocked() if paths else ("", "")
+    if problem:
+        yield HostFinding(f"no server in a container can be reached: {problem}", next_step, is_problem=True)
 
 
 def _has_toolkit(daemon: DaemonFacts) -> bool:

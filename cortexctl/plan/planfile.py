@@ -126,6 +126,7 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
         "gpus_after": planned.gpus_after,
         **{name: getattr(host, name) for name in _GPU_FACTS},
         "tls": dataclasses.asdict(host.tls) if host.tls else None,
+        **({"reach": host.reach} if host.reach != "auto" else {}),
     }
 
 

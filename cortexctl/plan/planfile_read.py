@@ -149,4 +149,5 @@ def _spec(value: Any) -> Spec:
 _DECODER = Decoder(
     {Spec: _spec, Step: _step, PlannedHost: _host, Change: _change},
     names={**NAMES, Diagnostic: {"span": "range"}},
+    may_lack={Host: {"reach"}},
 )

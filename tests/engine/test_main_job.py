@@ -157,7 +157,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveDaemon, stack
     assert failed.code == 1
     assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
-    assert "its container is removed, and everything else is unchanged" in failed.out
+    assert "no container of it is left, and everything else is unchanged" in failed.out
     assert live.containers() == {}
 
 

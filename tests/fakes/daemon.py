@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.errors import DaemonError, DaemonRefused
+from cortexctl.errors import DaemonError, DaemonRefused, PathFailed
 from cortexctl.instance import labels
 from cortexctl.instance.codec import label_records
 from cortexctl.instance.launch import Launch
@@ -55,6 +55,8 @@ class FakeDaemon:
         """Name -> id of each container that was created here. The name still finds it after a rename."""
         self.behaviours: list[Behaviour] = []
         self.unreached: set[str] = set()
+        self.path_problem = ""
+        """Why no server in a new container can be reached, if that is known."""
         """Names of containers whose servers cannot be reached."""
         self.faults = Faults()
         self.calls: list[str] = []
@@ -368,6 +370,10 @@ class FakeDaemons:
 
     def daemon(self, host: str) -> FakeDaemon:
         return self.by_host[host]
+
+    def check_path(self, host: str) -> None:
+        if problem := self.by_host[host].path_problem:
+            raise PathFailed(f"a server in a new container could not be checked: {problem}", next_step="do that")
 
     def observe(self, host: str) -> ObservedHost:
         daemon = self.by_host[host]

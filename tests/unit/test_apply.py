@@ -631,6 +631,27 @@ def test_a_stopped_container_is_not_queried_before_it_is_replaced(tmp_path: Path
     assert world.apply(plan).exit_code == 0
 
 
+@pytest.mark.parametrize("state", ["none", "exited"])
+def test_a_new_container_that_could_not_be_reached_is_not_created(tmp_path: Path, state: str) -> None:
+    """No instance runs that could be asked, so that which is known of the host must do."""
+    world = World("demo", "here")
+    if state != "none":
+        world.apply(world.plan(stack(tmp_path, with_length(1024))))
+        world.daemon().by_name("vllm-model-tiny").state = state
+    before = {c.id: (c.name, c.state) for c in world.daemon().all()}
+    world.daemon().path_problem = "the daemon refuses to run programs"
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    failed = outcome(result, "here/tiny")
+    assert (failed.fate, failed.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
+    assert isinstance(failed.failure, PathFailed)
+    assert "could not be checked: the daemon refuses to run programs" in failed.failure.message
+    assert failed.failure.next_step == "do that"
+    assert {c.id: (c.name, c.state) for c in world.daemon().all()} == before
+    text = result_text(result, 1, "", PLAIN, {})
+    assert "  fix    do that\n" in text
+    assert "is unchanged" in text
+
+
 def test_a_reach_that_is_lost_during_a_replacement_is_not_a_failure_of_the_old_container(tmp_path: Path) -> None:
     """The old container runs again and is reported as running. Whether it serves is unknown."""
     world = World("demo", "here")

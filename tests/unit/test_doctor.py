@@ -262,7 +262,7 @@ def test_without_a_probe_every_request_is_a_get(tmp_path: Path) -> None:
         write_stack(tmp_path, f'[hosts.gpu-1]\ndocker = "{url}"\n')
         run(["doctor", "--stack", str(tmp_path / "stack.toml")])
     assert {method for method, _ in requests} == {"GET"}
-    expected = ["/version", "/info", *["/_ping"] * examine.PINGS, LIST, "/images/json"]
+    expected = ["/version", "/info", *["/_ping"] * examine.PINGS, LIST, "/networks", "/images/json"]
     assert [path for _, path in requests] == expected
 
 

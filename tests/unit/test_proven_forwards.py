@@ -203,7 +203,7 @@ def test_a_forbidden_forward_is_remembered_for_the_host(site: Site) -> None:
     site.forbids = True
     assert [connected(site.reach()) for _ in range(4)] == [INSIDE] * 4
     assert site.proofs == 1
-    with pytest.raises(PathFailed, match="the ssh server of its host forbids to forward TCP ports") as failed:
+    with pytest.raises(PathFailed, match="the host's ssh server forbids to forward TCP ports") as failed:
         site.reach("direct").connect(60)
     assert 'reach = "auto"' in failed.value.next_step
 

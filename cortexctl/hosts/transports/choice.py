@@ -7,16 +7,12 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 from cortexctl.hosts.transport import Connection, OnceIfSilent, Transport
 from cortexctl.hosts.transports.unix_socket import UnixSocket
-
-if TYPE_CHECKING:
-    from cortexctl.hosts.proven_forwards import ProvenForwards
 
 SUPPORTED = "write unix:///var/run/docker.sock, ssh://USER@HOST, tcp://HOST:2376 with `tls`, or context:NAME"
 
@@ -27,15 +23,7 @@ def connection_to(host: Host, folder: Path = Path()) -> Connection:
         transport = OnceIfSilent(transport_to(host.docker, _below(folder, host.tls)))
     except DaemonError as cause:
         return Connection(host, Unusable(host.docker, cause))
-    return Connection(host, transport, _forwards(transport))
-
-
-def _forwards(transport: Transport) -> ProvenForwards | None:
-    if transport.forwarder is None:
-        return None
-    from cortexctl.hosts.proven_forwards import ProvenForwards
-
-    return ProvenForwards(transport, transport.forwarder)
+    return Connection(host, transport)
 
 
 @dataclass(frozen=True, slots=True)

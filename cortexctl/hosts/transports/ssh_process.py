@@ -92,7 +92,7 @@ class SshProcess:
             self._read = self._read or self._log_size()  # earlier errors are about the daemon's socket
             self._forward_count += 1
             path = self._folder / f"tcp{self._forward_count}"
-            self._ask(request, "forward", f"{path}:{address}:{port}", seconds)
+            self._request(request, "forward", f"{path}:{address}:{port}", seconds)
             self._forwards[key] = path
         return self._forwards[key]
 
@@ -101,10 +101,10 @@ class SshProcess:
         path = self._forwards.pop((address, port), None)
         if path is not None:
             with suppress(OSError):
-                self._ask(request, "cancel", f"{path}:{address}:{port}", _LONGEST_REQUEST)
+                self._request(request, "cancel", f"{path}:{address}:{port}", _LONGEST_REQUEST)
             path.unlink(missing_ok=True)
 
-    def _ask(self, request: list[str], command: str, forward: str, seconds: float) -> None:
+    def _request(self, request: list[str], command: str, forward: str, seconds: float) -> None:
         argv = [*request, "-O", command, "-L", forward, "--", self._host]
         try:
             done = subprocess.run(

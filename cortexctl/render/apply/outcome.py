@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cortexctl.apply.executor import Fate, Outcome, Result
-from cortexctl.errors import CortexctlError, GateFailed, HookFailed
+from cortexctl.errors import CortexctlError, GateFailed, HookFailed, PathFailed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.render.plan.phrases import PAST_TENSE
@@ -91,6 +91,8 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     elif cause.cause:
         yield f"  {ink('cause', 'bold')}  {visible(cause.cause)}"
         yield f"  {ink('fix', 'bold')}    {visible(cause.fix)}"
+    elif isinstance(cause, PathFailed) and cause.next_step:
+        yield f"  {ink('fix', 'bold')}    {visible(cause.next_step)}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     old = change.detail.serving
@@ -111,7 +113,7 @@ def _restored_text(outcome: Outcome) -> str:
 def _unchanged_text(change: Change) -> str:
     """The state after a failure that left nothing partially applied."""
     if change.action is Action.CREATE:
-        return "its container is removed, and everything else is unchanged"
+        return "no container of it is left, and everything else is unchanged"
     return "everything is unchanged"
 
 

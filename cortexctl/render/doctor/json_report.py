@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cortexctl.observed.host_facts import FolderFacts, HostFacts
+from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import HostProbe
 from cortexctl.operations.results import DoctorReport, GpuEdit, HostReport
 from cortexctl.render.text_diff import patch_text
@@ -36,11 +37,21 @@ def _host(host: HostReport) -> Object:
         "transport": facts.transport,
         "has_problem": host.has_problem,
         "daemon": asdict(facts.daemon) | {"cdi_gpus": list(facts.daemon.cdi_gpus)} if facts.daemon else None,
+        "reach": _reach(facts.paths) if facts.paths else None,
         **_timing(facts),
         "folders": [_folder(folder) for folder in host.folders],
         "probe_image": host.image,
         "probe": _probe(host.probe) if host.probe else None,
         "findings": [asdict(finding) | {"details": list(finding.details)} for finding in host.findings],
+    }
+
+
+def _reach(paths: PathFacts) -> Object:
+    return {
+        "mode": paths.mode,
+        "exec_problem": paths.exec_problem,
+        "direct": paths.direct,
+        "direct_problem": paths.direct_problem,
     }
 
 

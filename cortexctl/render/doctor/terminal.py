@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cortexctl.observed.host_facts import DaemonFacts, Disk, FolderFacts, HostFacts
+from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import GpuFacts, HostProbe
 from cortexctl.operations.results import DoctorReport, GpuEdit, HostFinding, HostReport
 from cortexctl.render.sanitise import all_visible, visible
@@ -79,6 +80,8 @@ def _rows(host: HostReport) -> Iterator[Row]:
     daemon = facts.daemon
     yield "daemon", f"{daemon.product} {daemon.version or 'of an unknown version'}, API {daemon.api}"
     yield "system", _system(daemon)
+    if facts.paths is not None:
+        yield "reach", reach_text(facts.paths)
     yield "clock", clock_text(facts.clock_offset)
     yield "images", _images(daemon, probe)
     for folder in host.folders:
@@ -97,6 +100,16 @@ def transport_text(facts: HostFacts) -> str:
 
 def _duration(seconds: float) -> str:
     return show_short(seconds) if seconds >= 0.001 else "less than 1ms"
+
+
+def reach_text(paths: PathFacts) -> str:
+    """'auto: from inside a container; its own address over ssh' - the paths that `reach` allows and that work."""
+    works = []
+    if paths.mode != "direct" and not paths.exec_problem:
+        works.append("from inside a container" + (" (not tested)" if paths.exec_problem is None else ""))
+    if paths.mode != "exec" and paths.direct and not paths.direct_problem:
+        works.append(f"its own address {paths.direct}")
+    return f"{paths.mode}: " + ("; ".join(works) or "no path works")
 
 
 def clock_text(offset: float | None) -> str:
