@@ -51,7 +51,7 @@ INSIDE_EVERY = 5.0
 """Seconds between two tests from inside of a container whose port refuses connections."""
 PAYS_AFTER = 1
 """Connections to a container before a proof. A proof costs about as much as one connection from inside, so it pays from
-the second connection on: single requests (`status`, `drift`) need none, those of the gate and of `--watch` do.
+the second connection on: single requests (`status`, `drift`) need none, a gate does.
 """
 
 

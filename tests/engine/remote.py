@@ -214,3 +214,26 @@ def tls_front(host: OwnHost, certificates: Certificates, name: str, target: Path
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def healthy_stub(namespace: str, address: str, port: int) -> Iterator[list[bytes]]:
+    """A server that answers every request as a healthy model would. Yields what it receives."""
+    received: list[bytes] = []
+    body = b'{"data": [{"id": "tiny"}], "choices": [{"message": {}}], "usage": {"completion_tokens": 1}}'
+
+    class Stub(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                received.append(self.request.recv(65536))
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    server = inside(namespace, lambda: HostPort((address, port), Stub))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield received
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

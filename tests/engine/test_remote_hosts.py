@@ -14,12 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.hosts import OwnHost, own_hosts
+from cortexctl.desired.stack import Host, ReachMode
+from cortexctl.engines.vllm.contract import CONTRACT
+from cortexctl.errors import PathFailed
+from cortexctl.health.prober import HttpProber
+from cortexctl.hosts.fleet import open_hosts
+from tests.engine.hosts import OwnHost, own_hosts, run
 from tests.engine.kill_points import kill_after_every_step
 from tests.engine.lanes import Lane, Lanes
-from tests.engine.remote import TLS_PORT, Certificates, SshClient, SshServer, make_key, ssh_server, tls_front
+from tests.engine.remote import (
+    TLS_PORT,
+    Certificates,
+    SshClient,
+    SshServer,
+    healthy_stub,
+    make_key,
+    ssh_server,
+    tls_front,
+)
 from tests.fakes.watching import watching_proxy
-from tests.forks import Forked
+from tests.forks import Forked, inside
 from tests.live import STAND_IN, LiveDaemon, Ran
 from tests.waiting import wait_until
 
@@ -347,6 +361,78 @@ def test_an_apply_outlives_its_ssh_process(site: Site, strategy: str) -> None:
     assert code == 0, output
     assert site.containers() == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
     wait_until(lambda: not site.ssh_processes())
+
+
+# ---- the reach of a server over ssh
+
+KEY = "sk-planted-key-of-the-server"
+PORT = 28834
+WITH_KEY = f"""
+publish = "127.0.0.1:{PORT}"
+
+[models.tiny.secrets]
+VLLM_API_KEY = {{ env = "PLANTED_KEY" }}
+
+[models.tiny.env]
+"""
+
+
+def test_a_healthy_server_elsewhere_passes_no_gate_and_gets_no_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answers at the published port of this machine, and one at that of the host."""
+    monkeypatch.setenv("PLANTED_KEY", KEY)
+    stack = Path(site.write(site.ssh))
+    working = stack.read_text().replace("\n[models.tiny.env]\n", WITH_KEY)
+    with (
+        healthy_stub(site.controller, "127.0.0.1", PORT) as here,
+        healthy_stub(site.host.namespace, site.host.address, PORT) as there,
+    ):
+        stack.write_text(working + 'STANDIN_COMPLETION_STATUS = "500"\n')
+        failed = site.cortexctl("apply", str(stack), "--auto-approve")
+        assert (failed.code, "its first request failed" in failed.out) == (1, True), failed.out
+        stack.write_text(working)
+        applied = site.cortexctl("apply", str(stack), "--auto-approve")
+        assert (applied.code, ":8000 over ssh" in applied.out) == (0, True), applied.out
+        assert site.cortexctl("status", str(stack)).code == 0
+    assert (here, there) == ([], [])
+
+
+def test_an_address_that_ends_elsewhere_on_the_host_gets_no_request(site: Site) -> None:
+    """The host itself has the container's address, as with another daemon's bridge."""
+    container = site.docker("run", "--detach", "--name", "server", STAND_IN, "tiny").strip()
+    address = site.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container).strip()
+    wait_until(lambda: len(targets(site, container, "exec")) == 3)
+    loopback = ("ip", "-n", site.host.namespace, "address")
+    run(*loopback, "add", f"{address}/32", "dev", "lo")
+    try:
+        with healthy_stub(site.host.namespace, address, 8000) as stub:
+            assert targets(site, container, "auto") == ["its port 8000, from inside the container"] * 3
+            with pytest.raises(PathFailed, match=f"its host does not reach it at {address}"):
+                targets(site, container, "direct")
+        assert stub == []
+    finally:
+        run(*loopback, "del", f"{address}/32", "dev", "lo")
+    assert targets(site, container, "direct") == [f"{address}:8000 over ssh"] * 3
+
+
+def targets(site: Site, container: str, mode: ReachMode) -> list[str]:
+    """The targets of three healthy answers in one run."""
+    host = Host("gpu-1", site.ssh, reach=mode)
+
+    def queried() -> list[str]:
+        with open_hosts([host], "remote") as hosts:
+            reaches = [hosts.reach(host.name, container) for _ in range(3)]
+            return [reach.target for reach in reaches if not HttpProber(CONTRACT).health(reach)]
+
+    return inside(site.controller, queried)
+
+
+def test_a_server_that_forbids_to_forward_ports(site: Site) -> None:
+    with another_server(site, "PermitOpen none"):
+        stack = site.write(site.ssh, 'reach = "direct"')
+        refused = site.cortexctl("apply", stack, "--auto-approve")
+        assert (refused.code, site.containers()) == (1, {}), refused.out
+        assert "the host's ssh server forbids to forward TCP ports" in refused.out
+        assert "fix    set AllowTcpForwarding yes in its sshd_config" in refused.out
 
 
 # ---- TLS, with faults

@@ -153,7 +153,7 @@ INSIDE, FORWARDED = f"its port {PORT}, from inside the container", f"{ADDRESS}:{
 def test_a_single_request_needs_no_proof_and_many_share_one(site: Site) -> None:
     assert connected(site.reach()) == INSIDE
     assert site.events == ["inside"]
-    assert [connected(site.reach()) for _ in range(3)] == [FORWARDED] * 3, "also over several objects: status --watch"
+    assert [connected(site.reach()) for _ in range(3)] == [FORWARDED] * 3, "also of several objects"
     assert site.proofs == 1
     assert site.events.count("inside") == 1
     assert not site.reach().is_slow
