@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cortexctl.desired.stack import Host
+from cortexctl.desired.stack import Host, ReachMode
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.instance.spec import Server
 from cortexctl.plan.action import Action
@@ -82,7 +82,8 @@ def rich_plan() -> Plan:
         stack_path="stacks/prod.toml",
         selection=("--target llama-*",),
         hosts=(
-            *(_host(h) for h in hosts),
+            _host(hosts[0], reach="exec"),
+            *(_host(h) for h in hosts[1:]),
             PlannedHost(Host("gpu-13", "ssh://ops@gpu-13"), problem="it does not answer"),
         ),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
@@ -96,8 +97,9 @@ def _step(step: Step, change: Change) -> Step:
     return replace(step, id=identity, host=change.host, address=change.address, after=())
 
 
-def _host(name: str) -> PlannedHost:
-    return PlannedHost(Host(name, f"ssh://ops@{name}.rack.internal"), "Docker/27.3.1 (linux)", 3, 1)
+def _host(name: str, reach: ReachMode = "auto") -> PlannedHost:
+    host = Host(name, f"ssh://ops@{name}.rack.internal", reach=reach)
+    return PlannedHost(host, "Docker/27.3.1 (linux)", 3, 1)
 
 
 def _diagnostics() -> tuple[Diagnostic, ...]:
