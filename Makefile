@@ -27,6 +27,7 @@ demo: lab  ## the main job on this machine: plan, apply, request, break, fix, de
 test: lab  ## all tests, on a real Docker daemon, real vLLM and a real browser too
 	@tools/browser.sh
 	@$(LAB) remote
+	@$(LAB) podman
 	@$(LAB) exec tools/test.sh $(BIN)
 
 test-fast: setup  ## the tests that need neither a Docker daemon nor a browser

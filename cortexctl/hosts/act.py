@@ -5,11 +5,9 @@ Every call is an "ensure", and none touches a container without our stack's labe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import docker
@@ -17,7 +15,7 @@ import docker.errors
 import docker.types
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
-from cortexctl.hosts import http, lock, log, network, read, record_volumes
+from cortexctl.hosts import http, lock, lock_volume, log, network, podman, read, record_volumes
 from cortexctl.hosts.client import docker_client
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
@@ -35,17 +33,16 @@ from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_labels,
     parse_named_release,
-    parse_volume_labels,
 )
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, IMAGE, LOGGED, PULLED, TOUCHED
+from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
 
 REQUEST_TIMEOUT = 60
 """Seconds; docker-py adds a stop's own grace to it."""
-CONFLICT = 409
 
 
 class DockerDaemon:
@@ -64,6 +61,7 @@ class DockerDaemon:
         """Ids of containers that were started here for the first time."""
         with reading(at, "its version"):
             self._api = docker_client(at.transport, REQUEST_TIMEOUT)
+        self._is_podman = is_podman(self._api.server)
         self._own_labels = OwnLabels(self._api)
 
     def close(self) -> None:
@@ -106,6 +104,7 @@ class DockerDaemon:
 
     def create(self, launch: Launch) -> None:
         spec = launch.spec
+        restart = podman.policy_of_new(self._at.name, spec) if self._is_podman else podman.NO_RESTART
         with self._translated_errors(f"create {launch.name}"):
             try:
                 answer = self._api.create_container(
@@ -116,7 +115,7 @@ class DockerDaemon:
                     environment={**spec.container.env, **launch.secrets},
                     labels=dict(launch.labels),
                     ports=[spec.container.port] if spec.container.publish else None,
-                    host_config=host_config(self._api, spec),
+                    host_config=host_config(self._api, spec, restart),
                     networking_config=self._api.create_networking_config(
                         {spec.container.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
                     ),
@@ -124,8 +123,10 @@ class DockerDaemon:
                 )
                 self._created[launch.name] = CREATED(answer)["Id"]
             except docker.errors.APIError as cause:
-                if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
+                if not podman.is_taken(cause) or not self._is_there(launch.name, spec):
                     raise
+            if self._is_podman:
+                podman.refuse_without_gpus(self._api, self._at.name, launch.name, spec)
 
     def start(self, container: str) -> None:
         with self._translated_errors("start", container):
@@ -134,7 +135,7 @@ class DockerDaemon:
             if inspected["State"].get("Paused"):
                 self._api.unpause(container)
             elif not inspected["State"].get("Running"):
-                if _started(inspected) is None:
+                if log.started_at(inspected) is None:
                     self._first_runs.add(inspected["Id"])
                 else:
                     self._first_runs.discard(inspected["Id"])
@@ -156,8 +157,9 @@ class DockerDaemon:
     def set_restart(self, container: str, policy: str) -> None:
         with self._translated_errors("change the restart policy of", container):
             container = self._created.get(container, container)
-            self._ours(container)
-            self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
+            inspected = self._ours(container)
+            if not (self._is_podman and podman.has_policy(inspected, policy)):
+                self._update(inspected, restart_policy={"Name": policy})
 
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
         limits: dict[str, Any] = {}
@@ -166,8 +168,15 @@ class DockerDaemon:
         if cpus is not None:
             limits |= {"cpu_period": CPU_PERIOD, "cpu_quota": round(cpus * CPU_PERIOD)}
         with self._translated_errors("change the limits of", container):
-            self._ours(container)
-            self._api.update_container(container, **limits)
+            self._update(self._ours(container), **limits)
+
+    def _update(self, inspected: Mapping[str, Any], **changes: Any) -> None:
+        try:
+            self._api.update_container(inspected["Id"], **changes)
+        except docker.errors.APIError as cause:
+            name = inspected["Name"].lstrip("/")
+            refusal = podman.refusal_of_update(self._at.name, name, cause) if self._is_podman else None
+            raise refusal or cause from cause
 
     def in_place(self, container: str) -> InPlace:
         with reading(self._at, f"the limits of {container}"):
@@ -238,7 +247,7 @@ class DockerDaemon:
         with self._translated_errors("read the log of", container):
             name = self._created.get(container, container)
             inspected = LOGGED(self._api.inspect_container(name))
-        since = _started(inspected) if this_run and inspected["Id"] not in self._first_runs else None
+        since = log.started_at(inspected) if this_run and inspected["Id"] not in self._first_runs else None
         called, is_terminal = (
             (inspected.get("Name") or name).lstrip("/"),
             bool((inspected.get("Config") or {}).get("Tty")),
@@ -261,8 +270,7 @@ class DockerDaemon:
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._translated_errors("take the lock"):
-            volume = self._api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
-            return lock.from_labels(parse_volume_labels(volume))
+            return lock_volume.take(self._api, owner, wanted)
 
     def read_lock(self, owner: str) -> LockInfo | None:
         with reading(self._at, "the lock"):
@@ -337,13 +345,3 @@ class DockerDaemon:
 
     def _translated_errors(self, what: str, container: str = "") -> AbstractContextManager[None]:
         return translated_errors(self._at, what, container)
-
-
-def _started(inspected: Mapping[str, Any]) -> float | None:
-    """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after its own crash)."""
-    text = re.sub(r"(\.\d{6})\d*", r"\1", str((inspected.get("State") or {}).get("StartedAt") or ""))
-    try:
-        started = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return started.timestamp() if started.year > 1 else None

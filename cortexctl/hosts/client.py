@@ -20,16 +20,20 @@ PREFIX = "http+docker://"
 """The scheme of docker-py for a connection without a network address."""
 
 
-def docker_client(transport: Transport, timeout: float) -> docker.APIClient:
+class DockerClient(docker.APIClient):
+    """`server`: the Server header of the daemon's answers."""
+
+    server: str = ""
+
+
+def docker_client(transport: Transport, timeout: float) -> DockerClient:
     """A client that uses the daemon's own API version. `timeout`: seconds per request. Raises DaemonError."""
-    api = docker.APIClient(base_url="unix:///unused", version=_api_version(transport), timeout=int(timeout))
+    version = get(transport, "/version", VERSION)
+    api = DockerClient(base_url="unix:///unused", version=str(version.content["ApiVersion"]), timeout=int(timeout))
+    api.server = version.daemon
     api.mount(PREFIX, _Adapter(transport, timeout))
     api.headers["Connection"] = "close"  # a connection that waited may be dead, and a change must not be sent twice
     return api
-
-
-def _api_version(transport: Transport) -> str:
-    return str(get(transport, "/version", VERSION).content["ApiVersion"])
 
 
 class _Connection(urllib3.connection.HTTPConnection):

@@ -11,8 +11,8 @@ from cortexctl.instance.shape import shape_of
 from cortexctl.instance.spec import CPU_PERIOD, Spec
 
 
-def host_config(api: docker.APIClient, spec: Spec) -> Any:
-    """For `create_container`. The restart policy is off: the plan switches it on, after the gate."""
+def host_config(api: docker.APIClient, spec: Spec, restart: str) -> Any:
+    """For `create_container`. `restart`: off; the plan switches it on, after the gate. Podman cannot change it."""
     shape = shape_of(spec.container)
     publish = shape.publish
     gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
@@ -33,7 +33,7 @@ def host_config(api: docker.APIClient, spec: Spec) -> Any:
         memswap_limit=spec.container.memory,
         cpu_period=CPU_PERIOD if spec.container.cpus else None,
         cpu_quota=round(spec.container.cpus * CPU_PERIOD) if spec.container.cpus else None,
-        restart_policy={"Name": "no"},  # switched on by the plan, after the gate
+        restart_policy={"Name": restart},
         ipc_mode=shape.ipc,
         shm_size=shape.shm_size,
         cap_drop=list(shape.cap_drop),

@@ -9,8 +9,10 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
@@ -195,3 +197,13 @@ def _silent(at: Connection, wanted: Wanted) -> DaemonUnreachable:
         f"{at.name}: the daemon at {at.url} does not return the log of {wanted.name}",
         next_step=f"check whether `docker logs {wanted.name}` shows it on that host",
     )
+
+
+def started_at(inspected: Mapping[str, Any]) -> float | None:
+    """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after its own crash)."""
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str((inspected.get("State") or {}).get("StartedAt") or ""))
+    try:
+        started = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return started.timestamp() if started.year > 1 else None

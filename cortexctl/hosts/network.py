@@ -9,10 +9,11 @@ from typing import Any
 import docker
 import docker.errors
 
+from cortexctl.hosts.podman import is_taken
 from cortexctl.instance.labels import owner_labels, owner_of
 from cortexctl.observed.daemon_json import CREATED, NETWORKS
 
-FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
+FORBIDDEN, NOT_FOUND = 403, 404
 TRIES = 10
 """Attempts of a start that meets a second network each time. There are never more than a few requests at once."""
 
@@ -21,9 +22,12 @@ def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     """Whether it is new, and ours. Raises docker-py's APIError."""
     created = ""
     if not _named(api, name):
-        with _never_mind(CONFLICT):
+        try:
             answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
             created = CREATED(answer)["Id"]
+        except docker.errors.APIError as cause:
+            if not is_taken(cause):
+                raise
     id_ = _only_one(api, name)
     return bool(created) and id_ == created
 

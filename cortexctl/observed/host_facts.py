@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host_paths import PathFacts
 
 GPU_VENDOR = "nvidia.com/gpu"
@@ -83,11 +84,11 @@ class HostFacts:
 def parse_daemon(version: Mapping[str, Any], info: Mapping[str, Any], server: str) -> DaemonFacts:
     """`server`: the Server header of its answers."""
     components = {part.get("Name") or "": part.get("Version") or "" for part in version.get("Components") or ()}
-    podman = next((name for name in components if name.startswith("Podman")), "")
-    is_podman = bool(podman) or server.startswith("Libpod")
+    podman = next((name for name in components if is_podman(name)), "")
+    runs_podman = bool(podman) or is_podman(server)
     devices = [d.get("ID") or "" for d in info.get("DiscoveredDevices") or () if d.get("Source") == "cdi"]
     return DaemonFacts(
-        product="Podman" if is_podman else "Docker",
+        product="Podman" if runs_podman else "Docker",
         version=version.get("Version") or components.get(podman) or "",
         api=version["ApiVersion"],
         system=info.get("OperatingSystem") or "",

@@ -17,6 +17,8 @@ from cortexctl.observed.container_list import parse_in_place
 
 ADDED_BY_DAEMONS = {"HOME", "HOSTNAME", "TERM", "container"}
 """Podman adds them to every environment."""
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Podman adds it if the image has none."""
 _ALL_GPUS = -1
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 _MANUAL_LIMITS = {"CpusetCpus": "cpuset_cpus", "CpuShares": "cpu_shares", "MemoryReservation": "memory_reservation"}
@@ -130,7 +132,8 @@ def _foreign(variables: Mapping[str, str], spec: Spec, image: ImageDefaults) -> 
     if not image.known:
         return ()
     own = {*spec.container.env, *(s.name for s in spec.container.secrets), *ADDED_BY_DAEMONS}
-    return tuple(sorted(n for n, value in variables.items() if n not in own and f"{n}={value}" not in image.env))
+    added = {*image.env, DEFAULT_PATH}
+    return tuple(sorted(n for n, value in variables.items() if n not in own and f"{n}={value}" not in added))
 
 
 def _publish(host: Mapping[str, Any], own_port: str) -> tuple[str, ...]:

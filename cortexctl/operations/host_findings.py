@@ -17,11 +17,11 @@ LARGEST_OFFSET = 30
 SMALLEST_FREE = 20 * GIB
 """Bytes; an image of vLLM needs about this much while it is pulled."""
 PODMAN = (
-    "no container can be changed (limits, restart policy): an apply fails after its gate",
-    "a request for GPUs is accepted and dropped: a container gets none",
-    "a name that is taken is answered with status 500, not 409",
-    "the id of the daemon is another one in each answer",
-    "no daemon restarts the containers after a restart of the host",
+    "it cannot change limits or the restart policy of a container; such a change needs --replace",
+    "a new container has its restart policy before its gate, so one that fails may start a few times",
+    "it drops a request for GPUs; cortexctl refuses to create such a container",
+    "it has a new id in each answer, so two hosts that are one daemon are not recognised",
+    "no container starts again after a restart of the host, until the next cortexctl apply",
 )
 """The differences that were measured with Podman 4.3.1."""
 INSTALL_TOOLKIT = "install the NVIDIA container toolkit there, then: nvidia-ctk runtime configure --runtime=docker"

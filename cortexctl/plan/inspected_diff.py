@@ -14,6 +14,7 @@ from cortexctl.engines.registry import engine_of
 from cortexctl.instance.shape import shape_of
 from cortexctl.instance.spec import Mount, Spec
 from cortexctl.observed.inspected import Inspected
+from cortexctl.plan.podman_settings import as_requested
 
 OF_A_RELEASE = (
     *("args.", "cap_drop", "drain", "entrypoint", "extra_args", "log"),
@@ -35,14 +36,14 @@ class Difference:
         return self.path.startswith(OF_A_RELEASE)
 
 
-def differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
+def differences(spec: Spec, inspected: Inspected, *, on_podman: bool = False) -> tuple[Difference, ...]:
     """Sorted by path. Omits restart policy, memory and cpus: cortexctl may have changed those in place.
 
-    `gpus_are_kept` is False if the daemon drops device requests (Podman).
+    `on_podman`: its daemon is Podman, which shows some settings in another form.
     """
     expected, actual = _expected(spec), _actual(inspected, spec)
-    if not gpus_are_kept:
-        actual["gpus"] = expected["gpus"]
+    if on_podman:
+        actual = as_requested(expected, actual)
     paths = sorted(expected.keys() | actual.keys())
     changed = [Difference(p, expected.get(p), actual.get(p)) for p in paths if expected.get(p) != actual.get(p)]
     return tuple(sorted([*changed, *_command(spec, inspected)], key=lambda d: d.path))

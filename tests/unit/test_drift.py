@@ -268,8 +268,38 @@ def test_what_image_and_daemon_fill_in_is_no_difference() -> None:
 
 def test_podman_keeps_no_gpus_and_that_is_no_difference() -> None:
     parsed = inspected(change_spec(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
-    assert differences(change_spec(SPEC, gpus=(0,)), parsed, gpus_are_kept=False) == ()
+    assert differences(change_spec(SPEC, gpus=(0,)), parsed, on_podman=True) == ()
     assert differences(change_spec(SPEC, gpus=(0,)), parsed) == (Difference("gpus", ["0"], "none"),)
+
+
+PODMAN_CAPABILITIES = "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
+
+
+def test_podman_shows_some_settings_in_another_form() -> None:
+    """As Podman 4.3.1 answers."""
+    spec = change_spec(SPEC, publish=Publish("127.0.0.1"))
+    raw = inspection(spec)
+    raw["Config"]["Env"] += ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    raw["HostConfig"] |= {
+        "CapDrop": [f"CAP_{name}" for name in PODMAN_CAPABILITIES.split()],
+        "IpcMode": "shareable",
+        "LogConfig": {"Type": "json-file", "Config": None},
+        "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "34885"}]},
+    }
+
+    def differing(on_podman: bool) -> list[str]:
+        parsed = parse_inspected(raw, spec, ImageDefaults(IMAGE_ENV), "demo")
+        return [d.path for d in differences(spec, parsed, on_podman=on_podman)]
+
+    assert differing(on_podman=True) == []
+    assert differing(on_podman=False) == ["cap_drop", "ipc", "log", "publish"]
+    raw["HostConfig"] |= {
+        "CapDrop": ["CAP_CHOWN"],
+        "IpcMode": "host",
+        "LogConfig": {"Type": "journald"},
+        "PortBindings": {"8000/tcp": [{"HostIp": "", "HostPort": "34885"}]},
+    }
+    assert differing(on_podman=True) == ["cap_drop", "ipc", "log", "publish"], "real differences stay"
 
 
 def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:

@@ -16,6 +16,7 @@ from cortexctl.engines.registry import command_of, engine_of
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import Publish, Server, Spec
+from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -24,8 +25,6 @@ from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.inspected_diff import Difference, differences
 
-PODMAN = ("podman", "libpod")
-"""Daemons that do not store device requests."""
 MOST_NAMES = 8
 """Maximum number of container names that a message lists if the right one is missing."""
 
@@ -66,7 +65,7 @@ def _with_adopted(
         if container is None or inspected is None:
             continue
         inspected = read_back(instance.spec, inspected)
-        if any(word in seen.daemon.lower() for word in PODMAN):
+        if is_podman(seen.daemon):
             inspected = replace(inspected, gpus=tuple(sorted(str(g) for g in instance.spec.container.gpus)))
         spec = _as_it_serves(instance.spec, inspected)
         taken = Owned(container, instance.model, instance.ordinal, 0, False, False, "", spec, imported=inspected)
@@ -92,7 +91,7 @@ def _as_change(d: Difference) -> FieldChange:
     return FieldChange(d.path, was, now, sensitive=d.path.startswith("secrets."))
 
 
-def imported_differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
+def imported_differences(spec: Spec, inspected: Inspected, *, on_podman: bool = False) -> tuple[Difference, ...]:
     """The settings that differ from `spec`, compared by meaning and not by spelling; and the image, because no label
     names it.
     """
@@ -103,7 +102,7 @@ def imported_differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: boo
         inspected = replace(inspected, entrypoint=expected)
     if inspected.images and local_name(spec.container.image) not in map(local_name, inspected.images):
         different.append(Difference("image", spec.container.image, inspected.images[0]))
-    different += differences(spec, inspected, gpus_are_kept=gpus_are_kept)
+    different += differences(spec, inspected, on_podman=on_podman)
     return tuple(sorted(different, key=lambda d: d.path))
 
 

@@ -15,6 +15,7 @@ from cortexctl.engines.base import HIDDEN
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
+from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import Inspected
@@ -22,7 +23,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import Roles, roles_of
-from cortexctl.plan.adopt.adopt import PODMAN, imported_differences
+from cortexctl.plan.adopt.adopt import imported_differences
 from cortexctl.plan.conflicts import ANY_ADDRESS
 from cortexctl.plan.decide import fields_to_change, state_text
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange
@@ -200,10 +201,10 @@ class OneInstance:
         inspected = self._inspected(serving)
         if inspected is None or serving.spec is None:
             return ()
-        are_kept = not any(word in self.daemon.lower() for word in PODMAN)
+        on_podman = is_podman(self.daemon)
         if not serving.imported:
-            return differences(serving.spec, inspected, gpus_are_kept=are_kept)
-        different = imported_differences(serving.spec, inspected, gpus_are_kept=are_kept)
+            return differences(serving.spec, inspected, on_podman=on_podman)
+        different = imported_differences(serving.spec, inspected, on_podman=on_podman)
         return tuple(d for d in different if not self._lets_be(serving, d.path))  # otherwise it would not be adopted
 
     def _inspected(self, serving: Owned) -> Inspected | None:

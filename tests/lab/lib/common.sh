@@ -34,6 +34,7 @@ package_of() {
     ip) echo iproute2 ;;
     iptables) echo iptables ;;
     ps) echo procps ;;
+    podman) printf '%s\n' podman netavark aardvark-dns ;;
     ssh) echo openssh-client ;;
     sshd) echo openssh-server ;;
     openssl) echo openssl ;;
