@@ -93,8 +93,10 @@ class LiveDaemon:
         """`docker commit` a container, and start a container from the new image. `clean` removes both."""
         image = f"{new}:commit"
         path = f"/commit?container={name}&repo={new}&tag=commit"
-        made = exchange(transport_to(self.docker), "POST", path, body=b"{}")  # Podman needs a body; the CLI sends none
-        assert made.status == 201, made.body
+        answer = exchange(
+            transport_to(self.docker), "POST", path, body=b"{}"
+        )  # Podman needs a body; the CLI sends none
+        assert answer.status == 201, answer.body
         self.images.append(image)
         self.docker_cli("run", "-d", "--name", new, image)
         self.foreign.append(new)

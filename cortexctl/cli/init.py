@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
+from cortexctl.cli.notes import show_note
 from cortexctl.cli.writing import out
+from cortexctl.errors import UsageError
+from cortexctl.operations.stack_choice import as_option
 from cortexctl.operations.starter_stack import SCHEMA_FILE, TEMPLATES, write_starter
 
 
 @click.command("init")
 @click.argument("folder", default=".", metavar="[DIR]")
-@click.option("--template", type=click.Choice(sorted(TEMPLATES)), default="gpu", show_default=True)
-def command(folder: str, *, template: str) -> int:
-    """Write a commented DIR/stack.toml, and the schema with which editors complete and check it. An existing stack is
-    not changed.
+@click.option("--template", type=click.Choice(sorted(TEMPLATES)), help="Default: gpu, or what the hosts have.")
+@click.option(
+    "--host", "urls", multiple=True, metavar="URL",
+    help="Write an entry for the host of this daemon (ssh://ops@gpu-1, tcp://, unix://, context:NAME), from what "
+    "doctor reads there. Can be repeated.",
+)  # fmt: skip
+@click.option(
+    "--probe", "probes", is_flag=True,
+    help="Also read the GPUs, in a temporary container of an image on the host; no image is pulled.",
+)  # fmt: skip
+def command(folder: str, *, template: str | None, urls: tuple[str, ...], probes: bool) -> int:
+    """Write a commented DIR/stack.toml, and the schema with which editors complete and check it. Existing files are not
+    changed. If a host does not answer, nothing is written.
     """
-    target = write_starter(folder, template)
-    place = "" if folder == "." else f" {target}"
-    out(f"Wrote {target}, and {SCHEMA_FILE} for editors.\nNext   edit it, then: cortexctl validate{place}\n")
+    if probes and not urls:
+        raise UsageError("--probe needs --host", next_step="cortexctl init --host ssh://ops@gpu-1 --probe")
+    starter = write_starter(folder, template, urls, show_note, probes=probes)
+    place = "" if folder == "." else f" {shlex.quote(str(starter.path))}"
+    out(f"Wrote {starter.path}, and {SCHEMA_FILE} for editors.\n")
+    out(f'The stack is named "{starter.stack}", after its folder. Another name: before the first apply, not later.\n')
+    if starter.lacks_gpus:
+        option = "" if folder == "." else as_option(str(starter.path))
+        out(f"The GPUs are not in it yet. To read and write them: cortexctl doctor{option} --probe --write\n")
+    out(f"Next   edit it, then: cortexctl validate{place}\n")
     return 0

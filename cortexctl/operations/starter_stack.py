@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cortexctl.errors import UsageError
+from cortexctl.operations.notes import Report
 from cortexctl.stack.json_schema import args_json_schema, json_schema
-from cortexctl.stack.starter import SCHEMA_FILE, TEMPLATES, starter
+from cortexctl.stack.starter import SCHEMA_FILE, TEMPLATES, stack_name, starter
 
-__all__ = ["SCHEMA_FILE", "TEMPLATES", "args_schema", "stack_schema", "write_starter"]
+__all__ = ["SCHEMA_FILE", "TEMPLATES", "Starter", "args_schema", "stack_schema", "write_starter"]
+
+DEFAULT_TEMPLATE = "gpu"
 
 
-def write_starter(folder: str, template: str) -> Path:
-    """The path of the stack that was written. Raises UsageError, also if a stack exists: it is not changed."""
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """The stack that was written. `lacks_gpus`: the GPUs of a host are not in it, because they are not known."""
+
+    path: Path
+    stack: str
+    lacks_gpus: bool = False
+
+
+def write_starter(
+    folder: str, template: str | None, urls: Sequence[str], report: Report, *, probes: bool = False
+) -> Starter:
+    """`template`: None for the one that fits the hosts. `urls`: the daemons of hosts, which are read now. Nothing is
+    written if one cannot be read. Raises UsageError, also if a stack exists: it is not changed; and DaemonError.
+    """
     target = Path(folder) / "stack.toml"
     if target.exists():
         raise UsageError(f"{target} exists and was not changed", next_step=f"cortexctl validate {target}")
+    name = target.resolve().parent.name
+    lacks_gpus = False
+    if urls:
+        from cortexctl.operations.starter_hosts import read_hosts, stack_of_hosts
+
+        reports = read_hosts(urls, str(target), report, probes=probes)
+        text = stack_of_hosts(reports, str(target), template, name)
+        lacks_gpus = any(host.probe is None for host in reports)
+    else:
+        text = starter(template or DEFAULT_TEMPLATE, name)
+    _write(target, text)
+    return Starter(target, stack_name(name), lacks_gpus)
+
+
+def _write(target: Path, text: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        (target.parent / SCHEMA_FILE).write_text(stack_schema(), encoding="utf-8")
-        target.write_text(starter(template, target.resolve().parent.name), encoding="utf-8")
+        with suppress(FileExistsError), (target.parent / SCHEMA_FILE).open("x", encoding="utf-8") as schema:
+            schema.write(stack_schema())
+        with target.open("x", encoding="utf-8") as stack:
+            stack.write(text)
     except OSError as cause:
         raise UsageError(f"cannot write {target}: {cause.strerror}") from cause
-    return target
 
 
 def stack_schema(version: str | None = None) -> str:

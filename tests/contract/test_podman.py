@@ -68,8 +68,8 @@ def test_apply_drift_replacement_rollback_and_destroy(live: LiveDaemon, path: Pa
     assert "Podman cannot change the limits" in refused.out
     replaced = live.cortexctl("apply", str(path), "--auto-approve", "--replace", "here/tiny")
     assert replaced.code == 0, replaced.err + replaced.out
-    back = live.cortexctl("rollback", "here/tiny", "--stack", str(path), "--auto-approve")
-    assert back.code == 0, back.err + back.out
+    restored = live.cortexctl("rollback", "here/tiny", "--stack", str(path), "--auto-approve")
+    assert restored.code == 0, restored.err + restored.out
     assert live.containers() == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
 
     gone = live.cortexctl("destroy", str(path), "--auto-approve")
