@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import secrets
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,13 @@ class Podman:
             return False
         return True
 
+    def kill_leftovers(self) -> None:
+        """For five minutes after each exec, one process waits until it removes the exec's record."""
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f"{self.folder}/".encode() in file.read_bytes():
+                    os.kill(int(file.parent.name), signal.SIGKILL)
+
 
 @contextmanager
 def own_podman() -> Iterator[Podman]:
@@ -65,6 +74,7 @@ def own_podman() -> Iterator[Podman]:
             subprocess.run(podman.argv("load"), stdin=saved.stdout, check=True, capture_output=True)
         with (podman.folder / "log").open("wb") as log:
             service = subprocess.Popen(podman.argv("system", "service", "--time=0", podman.docker), stderr=log)
+        ends.callback(podman.kill_leftovers)
         ends.callback(_end, service)
         ends.callback(_run, *podman.argv("rm", "--all", "--force", "--time=0"))
         wait_until(podman.answers)

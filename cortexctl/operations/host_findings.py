@@ -20,6 +20,7 @@ PODMAN = (
     "it cannot change limits or the restart policy of a container; such a change needs --replace",
     "a new container has its restart policy before its gate, so one that fails may start a few times",
     "it drops a request for GPUs; cortexctl refuses to create such a container",
+    "each request from inside a container leaves two small processes on the host for five minutes",
     "it has a new id in each answer, so two hosts that are one daemon are not recognised",
     "no container starts again after a restart of the host, until the next cortexctl apply",
 )

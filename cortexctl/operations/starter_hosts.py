@@ -24,7 +24,7 @@ _NOT_IN_URLS = set(' "\\{}')
 
 def read_hosts(urls: Sequence[str], stack: str, report: Report, *, probes: bool) -> tuple[HostReport, ...]:
     """As `doctor` reads them. Raises DaemonUnreachable for the first one that does not answer, and UsageError for a
-    text that is no URL, or that is given twice.
+    text that is not a URL, or that is given twice.
     """
     hosts: list[Host] = []
     for url in urls:
