@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from cortexctl.engines.vllm.log.line import read_line
+
 CASES = Path(__file__).parent / "cases" / "diagnosis"
 """NAME.toml has the samples of the table's module NAME; runs/, unknown/ and healthy/ logs of servers."""
 
@@ -21,3 +23,9 @@ def runs() -> list[dict[str, Any]]:
 def lines_of(case: dict[str, Any]) -> list[str]:
     text: str = case["log"]
     return text.split("\n")
+
+
+def strip_prefix(raw: str) -> str:
+    """The message in a line of one message."""
+    (line,) = read_line(raw)
+    return line.text.strip()

@@ -243,6 +243,10 @@ class Engine(Protocol):
         """The latest stage that the log of a start shows."""
         ...
 
+    def serves(self, log: Sequence[str]) -> bool:
+        """Whether the log ends with a server that is up: neither an error nor an end follows its start."""
+        ...
+
     def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
         """The cause of an end, or of the errors in the log; None: no known cause."""
         ...

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cortexctl.apply.protocols import Daemon, Secrets
 from cortexctl.desired.stack import Desired
-from cortexctl.engines.base import End
+from cortexctl.engines.base import Diagnosis, End
 from cortexctl.engines.log_bounds import MOST_LINES
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import UsageError
 from cortexctl.hosts.log import last_lines
-from cortexctl.instance.secret import hidden
+from cortexctl.instance.secret import hidden, masked
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.roles import role_of
@@ -33,7 +33,10 @@ HEALTH_TIMEOUT = 5.0
 
 
 def diagnose_log(path: str) -> Diagnosed:
-    """The diagnosis of a log file, or of stdin for "-". Raises UsageError if it cannot be read."""
+    """The diagnosis of a log file, or of stdin for "-"; healthy if the log ends with a server that serves.
+
+    Raises UsageError if it cannot be read.
+    """
     try:
         lines = [hidden(line) for line in last_lines(pieces_of(path), MOST_LINES)]
     except OSError as cause:
@@ -41,8 +44,16 @@ def diagnose_log(path: str) -> Diagnosed:
     name = "stdin" if path == "-" else path
     engine = engine_named(DEFAULT)
     diagnosis, now = engine.diagnose(lines, End()), engine.stage(lines)
+    health = HealthOutcome.HEALTHY.value if diagnosis is None and engine.serves(lines) else ""
     next_step = "edit the stack as shown, then: cortexctl plan" if diagnosis else f"the whole log is in {name}"
-    return Diagnosed(name, diagnosis, engine.last_error(lines), next_step, stage=now.text if now else "")
+    return Diagnosed(
+        name,
+        _without_secrets(diagnosis, ()),
+        hidden(engine.last_error(lines)),
+        next_step,
+        health=health,
+        stage=now.text if now else "",
+    )
 
 
 def diagnose_instance(
@@ -82,8 +93,8 @@ def examine(
         cause = engine.diagnose(evidence, End(None if state.running else state.exit_code, state.oom_killed))
     return Diagnosed(
         instance.address,
-        cause,
-        engine.last_error(lines),
+        _without_secrets(cause, values),
+        hidden(engine.last_error(lines), values),
         "",
         container=owned.container.name,
         role=role_of(instance, owned),
@@ -91,6 +102,18 @@ def examine(
         state=replace(state, error=hidden(state.error, values)),
         health=health,
         stage=now.text if now else "",
+    )
+
+
+def _without_secrets(diagnosis: Diagnosis | None, values: Sequence[str]) -> Diagnosis | None:
+    """A record in a log may encode a secret in a form that is only recognised once the record is read."""
+    if diagnosis is None:
+        return None
+    return replace(
+        diagnosis,
+        cause=masked(diagnosis.cause, values),
+        fix=masked(diagnosis.fix, values),
+        evidence=tuple(hidden(line, values) for line in diagnosis.evidence),
     )
 
 

@@ -134,7 +134,7 @@ class Diagnosed:
     generation: int = 0
     state: ContainerState | None = None
     health: str = ""
-    """The result of /health, for a running container; "healthy" if it serves."""
+    """The result of /health, for a running container; "healthy" if it serves, or if a log alone shows that it does."""
     stage: str = ""
 
     @property

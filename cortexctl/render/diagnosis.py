@@ -21,7 +21,8 @@ def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
     head = ink(visible(seen.of), "bold")
     yield f"{head}   {state_text(seen)}" if seen.state else head
     if seen.is_well:
-        yield f"  {ink('healthy', 'green')}  it serves; there is nothing to fix"
+        judged = "it serves" if seen.state else "the last start in this log serves"
+        yield f"  {ink('healthy', 'green')}  {judged}; there is nothing to fix"
         return
     if seen.diagnosis:
         yield f"  {ink('cause', 'bold')}  {visible(seen.diagnosis.cause)}"

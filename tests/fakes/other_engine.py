@@ -83,6 +83,9 @@ class OtherEngine:
     def stage(self, log: Sequence[str]) -> Stage | None:
         return Stage("ready", log[-1], serves=True) if log and "ready" in log[-1] else None
 
+    def serves(self, log: Sequence[str]) -> bool:
+        return bool(log) and "ready" in log[-1]
+
     def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
         burnt = any("it burns" in line for line in log)
         return Diagnosis("burns", "the server burns", "put it out") if burnt else None

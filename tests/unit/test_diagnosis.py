@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cortexctl.engines.base import Diagnosis
 from cortexctl.engines.vllm.diagnosis.diagnose import TABLE, diagnose, diagnose_end
-from cortexctl.engines.vllm.diagnosis.lines import last_error_line, strip_prefix, without_frames
-from tests.diagnosis_cases import CASES, lines_of, runs, samples
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line, without_frames
+from tests.diagnosis_cases import CASES, lines_of, runs, samples, strip_prefix
 
 CORE = "(EngineCore_DP0 pid=268) ERROR 10-21 00:35:03 [core.py:708] "
 NOISE = [

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from cortexctl.engines.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
-from cortexctl.engines.vllm import diagnosis, progress
+from cortexctl.engines.vllm import diagnosis, log, progress
 from cortexctl.engines.vllm.diagnosis.diagnose import MOST_EVIDENCE, TABLE, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, without_frames
 from cortexctl.engines.vllm.memory import startlog
@@ -25,7 +25,11 @@ from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
 from tests.diagnosis_cases import samples
 
 MODULES = [
-    *(import_module(f"{diagnosis.__name__}.{module.name}") for module in pkgutil.iter_modules(diagnosis.__path__)),
+    *(
+        import_module(f"{package.__name__}.{module.name}")
+        for package in (diagnosis, log)
+        for module in pkgutil.iter_modules(package.__path__)
+    ),
     progress,
     startlog,
 ]
@@ -61,6 +65,10 @@ class RecordingPattern:
     def finditer(self, text: str) -> Any:
         self._inputs.note(self._name, text)
         return self._pattern.finditer(text)
+
+    def match(self, text: str, begin: int = 0) -> Any:
+        self._inputs.note(self._name, text)
+        return self._pattern.match(text, begin)
 
     def sub(self, new: str, text: str, count: int = 0) -> str:
         self._inputs.note(self._name, text)
@@ -99,6 +107,8 @@ LOGS = {
     "a line of a megabyte": ["RuntimeError: " + "set x" * 200_000],
     "long lines": ["ERROR: " + "Loading " * 2_000] * 300,
     "many lines": ["RuntimeError: it failed again"] * 60_000,
+    "only prefixes": ["chat-1 | 2026-05-01 20:49:35 " * 140] * 300,
+    "records": ['{"log": "' + "ValueError: x\\n" * 250 + '"}'] * 300,
     "much of memory": ["vLLM API server version 0.20.0: " + "x" * 9_000] * 300,
 }
 

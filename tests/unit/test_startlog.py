@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cortexctl.engines.measurement import StartLog
 from cortexctl.engines.vllm.memory.startlog import read_start_log
+from tests.log_writers import PREFIXES, RECORDS, Writer, prefixed
 from tests.memory import CASES
 
 STARTS: list[dict[str, Any]] = tomllib.loads((CASES / "startlogs.toml").read_text())["start"]
@@ -21,6 +22,13 @@ STARTS: list[dict[str, Any]] = tomllib.loads((CASES / "startlogs.toml").read_tex
 def test_every_line_shape_is_read_and_nothing_else(start: dict[str, Any]) -> None:
     log = read_start_log(start["log"].splitlines())
     assert {name: value for name, value in asdict(log).items() if value is not None} == start["said"]
+
+
+@pytest.mark.parametrize("writer", [*RECORDS, *map(prefixed, PREFIXES[:8])], ids=lambda writer: writer("x"))
+def test_the_numbers_are_the_same_whatever_wrote_around_the_lines(writer: Writer) -> None:
+    for start in STARTS:
+        lines = start["log"].splitlines()
+        assert read_start_log([writer(line) for line in lines]) == read_start_log(lines), start["from"]
 
 
 def logs_its_parts(start: dict[str, Any]) -> bool:

@@ -83,6 +83,12 @@ class Vllm:
         text, sign = latest(log)
         return Stage(text, sign, serves=text == SERVER_UP) if text else None
 
+    def serves(self, log: Sequence[str]) -> bool:
+        from cortexctl.engines.vllm.log.line import read_lines
+        from cortexctl.engines.vllm.log.starts import serves
+
+        return serves(read_lines(log))
+
     def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
         from cortexctl.engines.vllm.diagnosis.diagnose import diagnose_end
 

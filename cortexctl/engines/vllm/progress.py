@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cortexctl.engines.log_bounds import searched
+from cortexctl.engines.vllm.log.line import backwards
+from cortexctl.engines.vllm.log.starts import begins
 
 SERVER_UP = "server up"
 LONGEST_SIGN = 1_000
@@ -17,9 +18,10 @@ times.
 _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Available routes are|Application startup complete"), SERVER_UP),
     (
-        re.compile(r"Graph capturing finished|init engine .{0,200}took|Starting vLLM (?:API )?server"),
+        re.compile(r"init engine .{0,200}took|Starting vLLM (?:API )?server"),
         "engine ready",
     ),
+    (re.compile(r"Graph capturing finished"), "graphs captured"),
     (re.compile(r"Capturing [^:|]{0,60}(?:CUDA|cuda) ?graph[^:|]{0,80}:\s*(\d{1,3})%"), "capturing graphs {}%"),
     (
         re.compile(r"Capturing (?:the model for )?(?:CUDA|cuda) ?graph|Profiling CUDA graph memory"),
@@ -83,11 +85,13 @@ def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
 
 
 def latest(log: Sequence[str]) -> tuple[str, str]:
-    """The latest stage, and its line without the clock."""
-    for line in reversed(searched(log, longest=LONGEST_SIGN)):
+    """The latest stage of the last start, and its line without the clock."""
+    for line in backwards(log, longest=LONGEST_SIGN):
         for pattern, text in _STAGES:
-            match = pattern.search(line)
+            match = pattern.search(line.text)
             if match:
                 percent = next((group for group in match.groups() if group), "")
-                return text.format(percent), _CLOCK.sub("", line)
+                return text.format(percent), _CLOCK.sub("", line.text)
+        if begins(line):
+            break
     return "", ""

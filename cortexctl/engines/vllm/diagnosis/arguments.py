@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import re
 
+from cortexctl.engines.vllm.catalogue.catalogue import option_names
+from cortexctl.engines.vllm.diagnosis.field_names import stack_kind, stack_name
 from cortexctl.engines.vllm.diagnosis.pattern import Message, computed, fixed
-
-
-def _unknown(match: re.Match[str]) -> Message:
-    text = match[1].strip()
-    options = [word.partition("=")[0] for word in text.split() if word.startswith("--")]
-    what = " and ".join(f"`{o}`" for o in options) or f"`{text}`"
-    return (
-        f"this vLLM release does not know the argument: {text}",
-        (
-            f"remove {what} from `args` or `extra_args` (`cortexctl args check -- {text}` shows its "
-            "replacement), or pin an image whose release has it"
-        ),
-    )
+from cortexctl.engines.vllm.diagnosis.unknown_arguments import unknown_arguments
 
 
 def _key(option: str) -> str:
@@ -61,13 +51,15 @@ def _refused(match: re.Match[str]) -> Message:
     return f"vLLM's parser refuses {option}: {reason}", f"correct the value of {_key(option)} in the model's `args`"
 
 
-_NESTED = {"SpeculativeConfig": "speculative_config", "CompilationConfig": "compilation_config"}
-"""Configurations whose fields are keys of a JSON argument; the fields of all others are arguments themselves."""
-
-
 def _field(match: re.Match[str]) -> Message:
     config, field, reason, value = match.groups()
-    name = ".".join(("args", *([_NESTED[config]] if config in _NESTED else []), field))
+    name = stack_name(config, field)
+    shown = name.removeprefix("args.") or field
+    if not name:
+        return (
+            f"vLLM refuses {field} = {value} ({config}): it should be {stack_kind(reason)}",
+            f"correct the argument that sets {field}: it should be {stack_kind(reason)}",
+        )
     bound = re.fullmatch(r"(less|greater) than (or equal to )?(\S+)", reason)
     if bound:
         side = {"less": "below", "greater": "above"}[bound[1]]
@@ -76,13 +68,38 @@ def _field(match: re.Match[str]) -> Message:
             if bound[2]
             else f"set {name} {side} {bound[3]}"
         )
+    elif reason.startswith("'"):
+        fix = f"set {name} to {reason}"
     else:
-        fix = f"set {name} to {reason}" if reason.startswith("'") else f"correct {name}: it should be {reason}"
-    return f"vLLM refuses {field} = {value}: it should be {reason}", fix
+        fix = f"correct {name}: it should be {stack_kind(reason)}"
+    return f"vLLM refuses {shown} = {value}: it should be {stack_kind(reason)}", fix
+
+
+def _choice(match: re.Match[str]) -> Message:
+    name, value, choices = match.groups()
+    argument = name if name in option_names() else ""
+    listed = choices.replace("'", "").replace('"', "")
+    return (
+        f"{argument or name} cannot be {value} in this vLLM release",
+        f"set {'args.' + argument if argument else 'it'} to one of: {listed}",
+    )
+
+
+def _unknown_field(match: re.Match[str]) -> Message:
+    name = stack_name(match[1], match[2]) or match[2]
+    table, _, key = name.removeprefix("args.").rpartition(".")
+    shows = f": `cortexctl catalog show {table.partition('.')[0]}` lists the keys" if table else ""
+    within = f" in {table}" if table else ""
+    return f"this vLLM release has no {key or name}{within}", f"remove {name}{shows}"
+
+
+def _missing_field(match: re.Match[str]) -> Message:
+    name = stack_name(match[1], match[2]) or f"{match[2]} ({match[1]})"
+    return f"{name.removeprefix('args.')} is required and not set", f"set {name}"
 
 
 PATTERNS = (
-    computed("unrecognised-argument", r"error: unrecognized arguments: (.+)", _unknown),
+    computed("unrecognised-argument", r"error: unrecognized arguments: (.+)", unknown_arguments),
     fixed(
         "ambiguous-argument",
         r"error: ambiguous option: (\S+) could match (.+)",
@@ -99,9 +116,16 @@ PATTERNS = (
     computed("argument-without-value", r"error: argument (\S+): expected (?:one|at least one) argument", _no_value),
     computed(
         "unknown-key-of-config",
-        r"error: argument (\S+): \d+ validation errors? for \w+\n(\S+)\n +Unexpected keyword argument",
+        r"error: argument (\S+): \d+ validation errors? for \w+\n(\S+)\n *Unexpected keyword argument",
         _bad_key,
     ),
+    computed(
+        "unknown-field",
+        r"\b\d+ validation errors? for (\w+)\n([A-Za-z_]\S*)\n *(?:Unexpected keyword argument"
+        r"|Extra inputs are not permitted)",
+        _unknown_field,
+    ),
+    computed("missing-field", r"\b\d+ validation errors? for (\w+)\n([A-Za-z_]\S*)\n *Field required", _missing_field),
     computed("not-json", r"error: argument (\S+): Value (.+) cannot be converted to .*loads", _not_json),
     computed("bad-value", r"error: argument (\S+): (.+)", _refused),
     fixed(
@@ -135,14 +159,15 @@ PATTERNS = (
     ),
     fixed(
         "unknown-tool-parser",
-        r"invalid tool call parser: (\S+) \(chose from \{ ?(.+?) ?\}\)",
-        r"this vLLM release has no tool call parser \1",
-        r"set args.tool_call_parser to one of: \2",
+        r"invalid tool call parser: (\S+) \(chose from \{ ?(.+?) ?\}\)|[Tt]ool parser '(.+?)' not found\. Available "
+        r"(?:tool )?parsers: [\[{]?([\w, '.-]+)",
+        r"this vLLM release has no tool call parser \1\3",
+        r"set args.tool_call_parser to one of: \2\4",
     ),
     fixed(
         "unknown-reasoning-parser",
         r"invalid reasoning parser: (\S+) \(chose from \{ ?(.+?) ?\}\)|Reasoning parser '(.+?)' not found\. "
-        r"Available parsers: "
+        r"Available (?:reasoning )?parsers: "
         r"([\w, ]+)",
         r"this vLLM release has no reasoning parser \1\3",
         r"set args.reasoning_parser to one of: \2\4",
@@ -166,6 +191,12 @@ PATTERNS = (
         r"set env.\2 to one of \3, or remove it from the model's `env`",
     ),
     fixed(
+        "port-of-kubernetes",
+        r"VLLM_PORT '([^']{1,200})' appears to be a URI",
+        r"VLLM_PORT is \1: Kubernetes sets this variable in every pod, because a service is named vllm",
+        "rename the service, or set enableServiceLinks = false in the pod's specification",
+    ),
+    fixed(
         "unknown-log-level",
         r"ValueError: Unknown level: '?(\w+)'?",
         r"\1 is not a logging level",
@@ -179,13 +210,31 @@ PATTERNS = (
     ),
     computed(
         "bad-field",
-        r"\b\d+ validation errors? for (\w+)\n([a-z]\S*)\n +Input should be (.+?) \[type=\w+, input_value=(.+?), "
+        r"\b\d+ validation errors? for (\w+)\n([A-Za-z_]\S*)\n *Input should be (.+?) \[type=\w+, input_value=(.+?), "
         r"input_type",
         _field,
     ),
+    computed(
+        "choice-of-argument",
+        r"(?:[Uu]nsupported|[Ii]nvalid|[Uu]nknown) (\w{3,60})(?: value)?[:=]? ?['\"]([^'\"]{1,120})['\"][.,;:]? "
+        r"(?:Expected|Must be|Supported|Valid|Available|Choose"
+        r"|Allowed)\b[^:\[{(']{0,40}[:\[{(]? ?[\[{(]?([^\])}]{2,600}?)"
+        r"[\])}.]{0,2}$",
+        _choice,
+        vague=True,
+    ),
+    fixed(
+        "text-in-place-of-a-table",
+        r"AttributeError: 'str' object has no attribute '(?:update|items|get)'",
+        "an argument that is a table was passed as a text: JSON that was encoded twice",
+        "write the value as a table of the stack, for example [models.NAME.args.speculative_config], not as a "
+        "text with JSON",
+        vague=True,
+    ),
     fixed(
         "refused-by-config",
-        r"\b\d+ validation errors? for (\w+)\n +Value error, (.+?)\.?(?: \[type=value_error.*|$)",
+        r"\b\d+ validation errors? for (\w+)\n(?:[A-Za-z_]\S*\n)? *(?:Value error"
+        r"|Assertion failed), (.+?)\.?(?: \[type=\w+_error.*|$)",
         r"vLLM refuses the configuration (\1): \2",
         "correct the value in `args` that this sentence names; `cortexctl validate` checks the others",
         vague=True,

@@ -48,6 +48,27 @@ PATTERNS = (
         "pin a newer vLLM image",
     ),
     fixed(
+        "transformers-too-new",
+        r"AmbiguousGlobalPerLayerAttributeError|has no attribute '?all_special_tokens_extended"
+        r"|ImportError: cannot import name '\w+' from 'transformers",
+        "the Transformers version in this image is newer than its vLLM supports",
+        "pin an unmodified image of a newer vLLM release (0.28.0 supports Transformers 5.15), or one with an older "
+        "Transformers",
+    ),
+    fixed(
+        "tokenizer-too-new",
+        r"data did not match any variant of untagged enum \w+",
+        "tokenizer.json was written by a newer version of the tokenizers package than the image has",
+        "pin a newer vLLM image, or use the tokenizer.json of an older revision of the model",
+    ),
+    fixed(
+        "no-mistral-config",
+        r"Failed to load mistral 'params\.json' config",
+        "the arguments request Mistral's own format, but the model's folder has no params.json",
+        'remove args.config_format, args.load_format and args.tokenizer_mode = "mistral", or fetch params.json, '
+        "tekken.json and consolidated*.safetensors of the model",
+    ),
+    fixed(
         "architecture-dropped",
         r"Model architecture (\S+) was supported in vLLM until v?(\S+?),",
         r"this vLLM release no longer supports the architecture \1 (last in \2)",

@@ -19,8 +19,10 @@ from cortexctl.engines.vllm.diagnosis import (
     processes,
     source,
 )
-from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end
-from cortexctl.engines.vllm.diagnosis.lines import may_show_cause, strip_prefix, unprefixed
+from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end, hangs
+from cortexctl.engines.vllm.diagnosis.lines import evidence
+from cortexctl.engines.vllm.log.line import Line, read_lines
+from cortexctl.engines.vllm.log.starts import last_start, since_up
 
 GROUPS = (
     arguments,
@@ -45,18 +47,15 @@ MOST_EVIDENCE = 1_000_000
 
 
 def diagnose(log: Sequence[str]) -> Diagnosis | None:
-    """The first row of the table that matches the log; of several places in the log, the last one. None: no known
-    cause.
+    """The first row of the table that matches the last start in the log; of several places, the last one. None: no
+    known cause.
 
-    Lines at INFO and WARNING, retries and the insides of tracebacks are never evidence. The search is limited
-    (`loglines`), so that no log takes more than a few seconds.
+    Warnings, retries and the insides of tracebacks are never evidence, nor is anything before the server was up. The
+    search is limited (`log_bounds`), so that no log takes more than a few seconds.
     """
-    log = searched(log)
-    candidates = [index for index, line in enumerate(log) if may_show_cause(line)]
-    candidates = candidates[
-        len(candidates) - len(searched([log[index] for index in candidates], most_text=MOST_EVIDENCE)) :
-    ]
-    lines = [unprefixed(log[index]) for index in candidates]
+    start = last_start(read_lines(log))
+    candidates = _candidates(start)
+    lines = [start[index].text for index in candidates]
     text = "\n".join(lines)
     for pattern in TABLE:
         match = None
@@ -67,10 +66,20 @@ def diagnose(log: Sequence[str]) -> Diagnosis | None:
         first = text.count("\n", 0, match.start())
         last = first + match.group().rstrip("\n").count("\n")
         with suppress(ArithmeticError, ValueError):  # a number in the log that is not usable in a calculation
-            cause, fix = pattern.explain(match, log[: candidates[first]])
-            return Diagnosis(pattern.name, cause, fix, tuple(strip_prefix(line) for line in lines[first : last + 1]))
-    silent = died_silently(log)
-    return Diagnosis(*silent[:3], (strip_prefix(log[silent[3]]),)) if silent else None
+            cause, fix = pattern.explain(match, [line.text for line in start[: candidates[first]]])
+            return Diagnosis(pattern.name, cause, fix, tuple(line.strip() for line in lines[first : last + 1]))
+    ending = died_silently(start) or hangs(start)
+    return Diagnosis(*ending[:3], (start[ending[3]].text.strip(),)) if ending else None
+
+
+def _candidates(start: Sequence[Line]) -> list[int]:
+    """The indexes of the lines that can be evidence; of many, the last."""
+    may_be = [
+        index
+        for index, (is_evidence, follows) in enumerate(zip(evidence(start), since_up(start), strict=True))
+        if is_evidence and follows
+    ]
+    return may_be[len(may_be) - len(searched([start[index].text for index in may_be], most_text=MOST_EVIDENCE)) :]
 
 
 def diagnose_end(log: Sequence[str], exit_code: int | None, *, oom_killed: bool = False) -> Diagnosis | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cortexctl.engines.vllm.log.line import Line
+from cortexctl.engines.vllm.log.starts import is_up
+
 _BY_CODE = {
     125: (
         "engine-refused",
@@ -75,25 +78,56 @@ def explain_end(exit_code: int | None, *, oom_killed: bool) -> tuple[str, str, s
     return _BY_CODE.get(exit_code) if exit_code is not None else None
 
 
-_DEAD = re.compile(r"EngineDeadError: EngineCore encountered an issue")
-_ENGINE = re.compile(r"\(EngineCore\w* pid=\d+\)")
-_ENGINES_ERROR = re.compile(r"\(EngineCore\w* pid=\d+\) (?:ERROR|Traceback|Process EngineCore)|^Process EngineCore")
+_DEAD = "EngineDeadError: EngineCore encountered an issue"
+_ENGINES_ERROR = re.compile(r"^(?:Traceback|Process EngineCore)")
 
 
-def died_silently(log: Sequence[str]) -> tuple[str, str, str, int] | None:
+def died_silently(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
     """(pattern, cause, fix, index of the line), if the API server lost its engine and the engine logged no error.
 
     This is how a kill -9 of the engine of vLLM 0.32.0 appears: the API server then stops in good order and exits with
     0.
     """
-    dead = next((n for n, line in enumerate(log) if _DEAD.search(line)), None)
-    if dead is None or any(_ENGINES_ERROR.search(line) for line in log[:dead]):
+    dead = next((n for n, line in enumerate(lines) if _DEAD in line.text), None)
+    if dead is None:
         return None
-    if not any(_ENGINE.search(line) for line in log[:dead]):
+    engine = [line for line in lines[:dead] if line.process.startswith("EngineCore")]
+    if not engine or any(line.level == "error" or _ENGINES_ERROR.search(line.text) for line in engine):
+        return None
+    if any(line.text.startswith("Process EngineCore") for line in lines[:dead]):
         return None
     return (
         "engine-died-silently",
         "the engine ended without a message: it was killed from outside, usually by the kernel because memory ran out",
         "raise the model's `memory`, or move a model off this host; check `dmesg` there",
         dead,
+    )
+
+
+MOST_WAITS = 2
+"""Reports of waiting, one a minute, that are usual while kernels are compiled."""
+_WAITS = "No available shared memory broadcast block found"
+
+
+def hangs(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
+    """(pattern, cause, fix, index of the line), if a start ends with reports that its processes wait for each other.
+
+    A server that is up prints them as well while it has no requests.
+    """
+    if any(is_up(line) for line in lines):
+        return None
+    with_text = [index for index, line in enumerate(lines) if line.text.strip()]
+    waits = 0
+    while waits < len(with_text) and _WAITS in lines[with_text[-1 - waits]].text:
+        waits += 1
+    if waits <= MOST_WAITS:
+        return None
+    return (
+        "ranks-wait",
+        f"the processes of the GPUs wait for one of them, which hangs or still compiles: {waits} reports, one a minute",
+        (
+            "if it compiles for the first time, wait; otherwise set args.disable_custom_all_reduce = true and "
+            'env.NCCL_P2P_DISABLE = "1", and check `nvidia-smi` for a GPU with 100% load or an error'
+        ),
+        with_text[-1],
     )

@@ -24,6 +24,26 @@ def _multiple(match: re.Match[str]) -> Message:
     )
 
 
+def _adapter(match: re.Match[str]) -> Message:
+    name, path = match.groups()
+    if set("[]\"'{}") & set(name + path):
+        clean, at = (text.strip("[]\"'{}") for text in (name, path))
+        return (
+            f"the brackets and quotes of a JSON list are part of the adapter's name and path: {name} and {path}",
+            (
+                f'write args.lora_modules = ["{clean}={at}"], as a list of the stack (on a command line: '
+                f"--lora-modules {clean}={at})"
+            ),
+        )
+    return (
+        f"{path} contains no adapter ({name})",
+        (
+            "check the path in args.lora_modules: below `models_dir` it is /models/…, and the folder contains "
+            "adapter_config.json"
+        ),
+    )
+
+
 PATTERNS = (
     computed("lora-rank", r"LoRA rank (\d+) is greater than max_lora_rank (\d+)", _rank),
     fixed(
@@ -32,14 +52,10 @@ PATTERNS = (
         r"\1 is not a rank that vLLM supports",
         r"set args.max_lora_rank to one of \2",
     ),
-    fixed(
+    computed(
         "lora-missing",
         r"Loading lora (\S+) failed: No adapter found for (\S+)",
-        r"\2 contains no adapter (\1)",
-        (
-            "check the path in args.lora_modules: below `models_dir` it is /models/…, and the folder "
-            "contains adapter_config.json"
-        ),
+        _adapter,
     ),
     fixed(
         "lora-not-supported",
@@ -97,6 +113,22 @@ PATTERNS = (
         r"set args.speculative_config.draft_tensor_parallel_size = 1",
     ),
     fixed(
+        "draft-with-images",
+        r"Speculative Decoding with draft models(?: or parallel drafting)? does not support multimodal models",
+        "this release supports no draft model for a model that accepts images",
+        'remove args.speculative_config, or set args.speculative_config.method to one that it supports ("mtp" if '
+        "the model "
+        'has such layers, "ngram")',
+    ),
+    fixed(
+        "draft-not-with",
+        r"[Ss]peculative [Dd]ecoding (?:with [^.]{1,80} )?(?:does not|doesn't|is not|cannot) (?:yet )?"
+        r"(?:support|supported (?:with|for|on|by)|be used with) ([^.]{1,120})",
+        r"speculative decoding does not work with \1 in this release",
+        "remove args.speculative_config, or pin a newer image that supports both",
+        vague=True,
+    ),
+    fixed(
         "no-chat-template",
         r"default chat template is no longer allowed, so you must provide a chat template",
         r"the model has no chat template, so it cannot answer /v1/chat/completions",
@@ -132,6 +164,20 @@ PATTERNS = (
         r"Model Runner V([12]) does not (?:yet )?support: (.+?)(?:\. \[| \[|$)",
         r"model runner V\1 does not support: \2",
         "remove VLLM_USE_V2_MODEL_RUNNER from `env`: vLLM then chooses a runner that supports it",
+    ),
+    fixed(
+        "reasoning-parser-of-another-model",
+        r"^(?:[\w.]{1,100}: )?(\w[\w .-]{0,80}?) reasoning parser could not locate (?:the )?think",
+        r"the reasoning parser \1 searches for tokens that this model's tokenizer does not have: it is another "
+        r"model's parser",
+        "set args.reasoning_parser to the parser of the model's family, or remove it",
+    ),
+    fixed(
+        "tool-parser-of-another-model",
+        r"^(?:[\w.]{1,100}: )?(\w[\w .-]{0,80}?) [Tt]ool parser could not locate (?:the )?tool",
+        r"the tool call parser \1 searches for tokens that this model's tokenizer does not have: it is another model's "
+        "parser",
+        "set args.tool_call_parser to the parser of the model's family, or remove it and args.enable_auto_tool_choice",
     ),
     fixed(
         "kv-connector-missing",

@@ -143,7 +143,7 @@ def _by_stage(now: str) -> Message:
             " while the weights were loaded: they do not fit",
             "double args.tensor_parallel_size (and the model's gpus), or serve a quantised checkpoint",
         )
-    if now.startswith(("capturing", "KV cache", "warming")):
+    if now.startswith(("capturing", "graphs captured", "KV cache", "warming")):
         return (
             " while CUDA graphs were captured, after the KV cache was allocated",
             (

@@ -37,8 +37,16 @@ PATTERNS = (
         "update the driver on the host, or pin an image built for an older CUDA",
     ),
     fixed(
+        "cuda-libraries-of-the-image",
+        r"Error 803\b|system has unsupported display driver / cuda driver combination",
+        "the image's CUDA compatibility libraries shadow the host's driver, which is newer (CUDA error 803)",
+        'set env.LD_LIBRARY_PATH = "/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/usr/lib/x86_64-linux-gnu", or '
+        "start the "
+        "container with `gpus` of the stack (docker --gpus), not with runtime = nvidia",
+    ),
+    fixed(
         "driver-and-library-differ",
-        r"Driver/library version mismatch",
+        r"Driver/library version mismatch|NVMLError_LibRmVersionMismatch",
         "the host's driver was updated, but the new one is not loaded yet",
         r"restart the host (or reload the nvidia kernel modules)",
     ),
@@ -55,8 +63,45 @@ PATTERNS = (
         'install the NVIDIA container toolkit there, or set gpus = "none"',
     ),
     fixed(
+        "gpu-lost-by-container",
+        r"NVMLError_Unknown\b|Failed to initialize NVML: Unknown Error",
+        "the container lost its GPUs: `systemctl daemon-reload` on the host withdraws them from running containers",
+        "create the container again (`cortexctl apply --replace HOST/MODEL`); to prevent it, set Docker's cgroup "
+        "driver to "
+        "cgroupfs in daemon.json, or update the NVIDIA container toolkit",
+    ),
+    fixed(
+        "gpu-not-in-container",
+        r"NVMLError_InvalidArgument\b|NVMLError_NotFound\b",
+        "CUDA_VISIBLE_DEVICES names a GPU that the container does not have: in a container, the GPUs are counted "
+        "from 0",
+        "remove CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES from `env`, and set `gpus` on the model",
+    ),
+    fixed(
+        "gpu-busy",
+        r"CUDA-capable device\(s\) is/are busy or unavailable|all CUDA-capable devices are busy or unavailable",
+        "a GPU is not available: another process uses it exclusively (compute mode EXCLUSIVE_PROCESS), or it hangs",
+        "stop the other process on that GPU (nvidia-smi shows it), or allow several processes (`nvidia-smi -c "
+        "DEFAULT`)",
+    ),
+    fixed(
+        "driver-fails",
+        r"Error 999: unknown error|CUDA unknown error - this may be due to an incorrectly set up environment",
+        "the NVIDIA driver of the host fails (CUDA error 999): usually its module nvidia_uvm is not loaded, "
+        "often after a "
+        "suspend",
+        "on the host run `modprobe -r nvidia_uvm && modprobe nvidia_uvm`, or restart the host",
+    ),
+    fixed(
+        "no-mps-daemon",
+        r"Error 80[5-9]\b|MPS client failed to connect to the MPS control daemon|MPS server is not ready",
+        "the host's CUDA MPS daemon does not answer, but the container is set up to use it",
+        "start nvidia-cuda-mps-control on the host, or remove CUDA_MPS_PIPE_DIRECTORY from `env` and `volumes`",
+    ),
+    fixed(
         "no-gpu-in-container",
-        r"No CUDA GPUs are available|Found no NVIDIA driver on your system|Failed to infer device type"
+        r"NVMLError_LibraryNotFound|NVMLError_DriverNotLoaded|NVML Shared Library Not Found"
+        r"|No CUDA GPUs are available|Found no NVIDIA driver on your system|Failed to infer device type"
         r"|no CUDA-capable device is detected|libcuda\.so\.1: cannot open shared object",
         "vLLM finds no GPU in its container",
         (
@@ -66,15 +111,23 @@ PATTERNS = (
     ),
     fixed(
         "gpu-index-out-of-range",
-        r"CUDA error: invalid device ordinal|device >= 0 && device < num_gpus",
+        r"(?:CUDA error|Error 101|HIP error): invalid device ordinal|device >= 0 && device < num_gpus",
         "vLLM requests a GPU that its container does not have",
         "set `gpus` to tensor_parallel_size x pipeline_parallel_size GPUs, and remove CUDA_VISIBLE_DEVICES from `env`",
     ),
     fixed(
         "no-kernel-for-this-gpu",
-        r"no kernel image is available for execution on the device",
+        r"no kernel image is available for execution on the device|device kernel image is invalid",
         "the image has no code for this GPU generation",
         "pin a newer image (for a newer GPU) or an older one (vLLM's images need compute capability 7.5 or more)",
+    ),
+    fixed(
+        "no-kernel-for-this-amd-gpu",
+        r"hipErrorNoBinaryForGpu|HIP error: (?:invalid device function|shared object initialization failed)",
+        "the image has no code for this AMD GPU",
+        "pin a ROCm image that is built for it (`rocminfo` shows the GPU's gfx name), or try "
+        "env.HSA_OVERRIDE_GFX_VERSION with "
+        "the version of a related GPU",
     ),
     fixed(
         "assembler-too-old",
@@ -112,6 +165,13 @@ PATTERNS = (
         r"undefined symbol: \S+|version `(GLIBC\w*_[\d.]+)' not found",
         r"libraries in the image do not match \1: something was installed over vLLM's own",
         "pin an unmodified vLLM image",
+    ),
+    fixed(
+        "kernel-compiler-failed",
+        r"RuntimeError: PassManager::run failed",
+        "Triton cannot compile a kernel of this release for this GPU",
+        "pin another release: a newer one for a new GPU, an older one for a GPU of compute capability 7.x (V100, T4)",
+        vague=True,
     ),
     fixed(
         "compile-failed",

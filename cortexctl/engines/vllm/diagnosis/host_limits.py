@@ -60,7 +60,8 @@ PATTERNS = (
     ),
     fixed(
         "disk-full",
-        r"\[Errno 28\] No space left on device(?:: '([^']+)')?|no space left on device|ENOSPC|Disk quota exceeded",
+        r"\[Errno 28\] No space left on device(?:: '([^']+)')?|[Nn]o space left on device(?: \(os error 28\))?"
+        r"|ENOSPC|Disk quota exceeded",
         r"the host's disk is full (\1)",
         "free space there (`docker system df`, old revisions in `hf_cache`), or point `hf_cache` to a larger disk",
     ),

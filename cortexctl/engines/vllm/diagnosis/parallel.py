@@ -121,6 +121,15 @@ PATTERNS = (
         "use an unmodified vLLM image, and remove VLLM_NCCL_SO_PATH from `env`",
     ),
     fixed(
+        "nccl-usage",
+        r"ncclInvalidUsage.*|ncclInvalidArgument.*|NCCL error: invalid (?:usage|argument).*",
+        "NCCL rejects how the GPUs are used: usually two ranks have the same GPU, or the nodes have different "
+        "NCCL versions",
+        "set `gpus` to as many different GPUs as there are ranks, remove CUDA_VISIBLE_DEVICES from `env`, and "
+        "use one image on "
+        'all nodes; env.NCCL_DEBUG = "INFO" shows the reason',
+    ),
+    fixed(
         "nccl-failed",
         r"NCCL error: (.+)|ncclUnhandledCudaError.*|ncclSystemError.*|ncclInternalError.*",
         r"the GPUs' processes could not connect to each other (NCCL) \1",

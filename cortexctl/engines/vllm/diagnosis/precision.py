@@ -61,6 +61,15 @@ def _block_size(match: re.Match[str]) -> Message:
     return f"no attention kernel supports blocks of {have} tokens here{because}", f"set args.block_size = {fit}"
 
 
+def _other_choice(match: re.Match[str]) -> Message:
+    name, value, what, choices = match.groups()
+    listed = choices.replace("'", "").replace('"', "")
+    return (
+        f'{name} = "{value}" does not support {what}',
+        f"remove args.{name}, so that vLLM chooses one, or set it to one of: {listed}",
+    )
+
+
 PATTERNS = (
     fixed(
         "quantisation-unknown",
@@ -202,6 +211,32 @@ PATTERNS = (
         r"No (\w+) MoE backend (?:supports the deployment configuration|\(.+?\) available)",
         r"no kernel for \1 experts supports this GPU and this configuration",
         "remove args.moe_backend and args.enable_expert_parallel; otherwise serve a checkpoint in another format",
+    ),
+    computed(
+        "choice-not-for-this-format",
+        r"\b(\w+)='([^']+)' is not supported for (.{1,80}?)\. Expected one of \[([^\]]+)\]",
+        _other_choice,
+    ),
+    fixed(
+        "no-sinks-on-this-gpu",
+        r"[Ss]inks are (?:only|not) supported",
+        "the model (gpt-oss) uses attention sinks, which this release supports only on GPUs of compute "
+        "capability 9.0 (H100)",
+        "pin a newer image (0.11.0 or later), or move the model to a host with such GPUs",
+    ),
+    fixed(
+        "no-deep-gemm",
+        r"DeepGEMM backend is not available(?: or outdated)?",
+        "the image lacks DeepGEMM, or has an old one, which this model's FP8 kernels need",
+        'set env.VLLM_USE_DEEP_GEMM = "0", which selects other kernels; if the model needs it (DeepSeek V3.2), '
+        "use an official "
+        "vLLM image, which contains it",
+    ),
+    fixed(
+        "cache-pages-differ",
+        r"Cannot unify by adjusting block_size",
+        "the layers of the model need KV cache pages of sizes that this release cannot combine",
+        "remove args.kv_cache_dtype, args.block_size and args.speculative_config; otherwise pin a newer image",
     ),
     fixed(
         "bitsandbytes-missing",

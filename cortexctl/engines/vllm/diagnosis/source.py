@@ -73,16 +73,33 @@ PATTERNS = (
     ),
     fixed(
         "rate-limited",
-        r"429 Client Error|Too Many Requests|hit the rate limit",
+        r"429 Client Error|Too Many Requests|hit the rate limit|kind: Status\(429|Status Code: 429",
         "Hugging Face refuses further requests from this address for now (429, too many requests)",
         "wait some minutes; fetch the model once into the host's `hf_cache` and set offline = true; with "
         "a token the limit is higher: " + HAND_OVER,
     ),
     fixed(
         "hub-in-trouble",
-        r"(50[0234]) Server Error: .*for url: (https?://[^/\s]+)",
-        r"\2 reports a server error: \1",
+        r"(50[0234]) Server Error: .*for url: (https?://[^/\s]+)"
+        r"|kind: Status\((50[0234])\).{0,20}\"(https?://[^/\s\"]+)",
+        r"\2\4 reports a server error: \1\3",
         "apply again later; a model in `hf_cache` with offline = true does not depend on it",
+    ),
+    fixed(
+        "no-vocabulary-of-gpt-oss",
+        r"HarmonyError: error downloading or loading vocab|openaipublic\.blob\.core\.windows\.net",
+        "gpt-oss needs two vocabulary files of OpenAI, which are not in the model's folder, and they could not "
+        "be downloaded "
+        "(`offline = true` does not provide them)",
+        "put o200k_base.tiktoken and cl100k_base.tiktoken "
+        "(https://openaipublic.blob.core.windows.net/encodings/) into a "
+        "folder of the host, mount it with `volumes`, and set env.TIKTOKEN_ENCODINGS_BASE to its path in the container",
+    ),
+    fixed(
+        "no-credentials-for-storage",
+        r"NoCredentialsError|Unable to locate credentials|DefaultCredentialsError",
+        "the container has no credentials for the object storage that contains the model",
+        "pass them on as the model's `secrets`: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of your storage",
     ),
     fixed(
         "certificate",
@@ -113,6 +130,15 @@ PATTERNS = (
         r'set env.HF_HUB_DOWNLOAD_TIMEOUT = "60", or fetch the model into `hf_cache` and set offline = true',
     ),
     fixed(
+        "hub-storage-not-reached",
+        r"RuntimeError: Data processing error(?!.*os error 13)|CAS (?:service|[Cc]lient) [Ee]rror"
+        r"|ReqwestMiddleware Error|cas::cas_error|xet-?(?:core|hub)\S* .{0,200}(?:[Tt]imed out|error)",
+        "the download from Hugging Face's storage (Xet) failed after several attempts",
+        'set env.HF_HUB_DISABLE_XET = "1" (it then downloads over plain HTTPS), allow connections to '
+        "*.xethub.hf.co, or fetch "
+        "the model into `hf_cache` and set offline = true",
+    ),
+    fixed(
         "hub-not-reached",
         r"We couldn't connect to '(https?://[^']+)'|Network is unreachable|error happened while trying to locate "
         r"the file on the Hub"
@@ -123,7 +149,7 @@ PATTERNS = (
     ),
     fixed(
         "not-permitted",
-        r"PermissionError: \[Errno 13\] Permission denied: '([^']+)'",
+        r"PermissionError: \[Errno 13\] Permission denied: '([^']+)'|Permission denied \(os error 13\)",
         r"the server cannot read or write \1: root in the container has no special rights (cap_drop = ALL)",
         (
             "on the host, make it readable for everybody (chmod -R a+rX) or owned by root; the cache must be "

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from cortexctl.engines.log_bounds import LONGEST_LINE
 from cortexctl.engines.measurement import StartLog
+from cortexctl.engines.vllm.log.line import read_line
 from cortexctl.text.shorten import shortened
 from cortexctl.text.units import GIB
 
@@ -63,13 +64,21 @@ _RELEVANT = tuple(value for value in globals().values() if isinstance(value, re.
 
 def read_start_log(log: Iterable[str]) -> StartLog:
     """The last conclusive start in the log. Lines that are not about memory are ignored."""
-    cut = (shortened(line, LONGEST_LINE) for line in log)
+    cut = (text for line in log for text in _messages(line))
     relevant = list(deque((line for line in cut if any(p.search(line) for p in _RELEVANT)), MOST_LINES))
     starts = [i for i, line in enumerate(relevant) if _SERVER.search(line)]
     for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may start when the engine is ready
         if (usage := _read(relevant[begin:])).is_conclusive:
             return usage
     return _read(relevant)
+
+
+def _messages(line: str) -> list[str]:
+    """The numbers are found behind any prefix; only a record must be read, because its text is escaped."""
+    begin = line[:LONGEST_LINE]
+    if ("{" in begin and '"' in begin) or 'msg="' in begin:
+        return [message.text for message in read_line(line)]
+    return [shortened(line, LONGEST_LINE)]
 
 
 def _read(lines: Sequence[str]) -> StartLog:

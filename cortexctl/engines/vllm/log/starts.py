@@ -1,0 +1,74 @@
+"""The starts in a log: which lines belong to the last one, and whether it serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cortexctl.engines.vllm.log.line import Line
+from cortexctl.engines.vllm.log.tracebacks import frames
+
+_BANNER = re.compile(r"vLLM (?:API )?server version|^[ ▄█▀▌▐]{0,60}version \d{1,4}\.\d")
+_UP = ("Application startup complete", "Uvicorn running on")
+_ALIVE = re.compile(
+    r"\"(?:GET|POST) /\S{0,500} HTTP/\d\.\d\" 2\d\d|Avg prompt throughput|Application startup complete"
+    r"|Uvicorn running on"
+)
+_DEAD = re.compile(
+    r"Shutting down|Application shutdown complete|Finished server process|EngineDeadError"
+    r"|EngineCore encountered an issue|died unexpectedly|Received signal|SIGTERM|Segfault encountered"
+    r"|Fatal Python error|Watchdog caught|Application startup failed"
+)
+_ERROR = re.compile(r"^[\w.]{1,200}(?:Error|Exception|Interrupt)\b(?::|$)|^(?:Killed|Aborted|Segmentation fault)\b")
+
+
+_FURTHER_SERVER = re.compile(r"ApiServer_[1-9]")
+"""With --api-server-count, each server may print a banner when the engine is ready."""
+
+
+def begins(line: Line) -> bool:
+    """Whether a start begins with this line: the banner, or the parser's refusal before it."""
+    if line.text.startswith(("usage: vllm", "usage: api_server")):
+        return True
+    return _BANNER.search(line.text) is not None and not _FURTHER_SERVER.match(line.process)
+
+
+def last_start(lines: Sequence[Line]) -> list[Line]:
+    """The lines since the last start of each container: Docker keeps the lines of earlier starts in the same log.
+
+    Containers are separate if their names precede the lines, as in the log of a Compose project.
+    """
+    beginning = {line.source: index for index, line in enumerate(lines) if begins(line)}
+    return [line for index, line in enumerate(lines) if index >= beginning.get(line.source, 0)]
+
+
+def is_up(line: Line) -> bool:
+    """Whether a server reports with this line that it is up."""
+    return any(sign in line.text for sign in _UP)
+
+
+def since_up(lines: Sequence[Line]) -> list[bool]:
+    """For each line whether it follows the last line with which its server is up, if it was ever up: no error before
+    that kept it from serving.
+    """
+    up = {line.source: index + 1 for index, line in enumerate(lines) if is_up(line)}
+    return [index >= up.get(line.source, 0) for index, line in enumerate(lines)]
+
+
+def serves(lines: Sequence[Line]) -> bool:
+    """Whether the last start of each container in the log is up, and neither an error nor an end follows."""
+    start = last_start(lines)
+    inside = frames(start)
+    alive: dict[str, bool] = {}
+    for line, is_inside in zip(start, inside, strict=True):
+        if _ALIVE.search(line.text):
+            alive[line.source] = True
+        elif begins(line) or (not is_inside and _ends(line)):
+            alive[line.source] = False
+    return bool(alive) and all(alive.values())
+
+
+def _ends(line: Line) -> bool:
+    if line.level == "warning":
+        return False
+    return line.level == "error" or _DEAD.search(line.text) is not None or _ERROR.search(line.text) is not None
