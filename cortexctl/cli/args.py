@@ -20,6 +20,9 @@ from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.render.launch import launch_text
 from cortexctl.render.verdict import verdict_json, verdict_text
 
+REFUSED, UNKNOWN = 1, 3
+"""Exit codes of `args check`."""
+
 
 class _AddressOrCommand(click.Group):
     """`args ADDRESS` is `args show ADDRESS`."""
@@ -65,7 +68,8 @@ def check(argv: tuple[str, ...], *, vllm_version: str, stdin: bool, output_forma
 
     cortexctl args check --vllm-version 0.32.0 -- MODEL --max-model-len 8k
 
-    Exits 1 if the release refuses a line.
+    Exits 1 if the release refuses a line, or would refuse it at its start. Exits 3 if that is unknown, because a part
+    of the line is elsewhere: in a file of `--config` that is not on this machine, or in a variable of a shell.
     """
     version = options.known_release(vllm_version)
     if stdin and argv:
@@ -77,14 +81,14 @@ def check(argv: tuple[str, ...], *, vllm_version: str, stdin: bool, output_forma
         _show(verdict, f"line {number}: ", as_json=as_json)
         for number, verdict in enumerate(check_lines(sys.stdin, version), 1)
     ]
-    return max(codes)
+    return REFUSED if REFUSED in codes else max(codes)
 
 
 def _show(verdict: Verdict, where: str, *, as_json: bool) -> int:
-    """Returns 1 if the line is refused. Each verdict is shown before the next line is read."""
+    """Returns the exit code. Each verdict is shown before the next line is read."""
     if as_json:
         out_json(verdict_json(verdict), indent=None)
     else:
         out(f"{where}{verdict_text(verdict)}\n")
     sys.stdout.flush()
-    return 0 if verdict.accepted else 1
+    return {True: 0, False: REFUSED, None: UNKNOWN}[verdict.starts]

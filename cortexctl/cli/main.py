@@ -41,7 +41,7 @@ Exit codes:
   0  done, or no changes
   1  error
   2  there are changes (with --detailed-exitcode)
-  3  a file would change (fmt --check)
+  3  a file would change (fmt --check); unknown whether a release accepts a line (args check)
   4  refused, nothing changed: stale plan, locked host, guard, no approval
   5  applied in part
   130  interrupted"""

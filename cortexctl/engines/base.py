@@ -90,9 +90,10 @@ class ArgumentIssue:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict of a release on a whole command line. `verdict`: ok, or the kind of the first error, at which the
-    parser ends with exit code 2; `refused` has all of them. `at_start`: arguments that the parser accepts and that
-    start-up refuses or ignores. `values`: settings that are not the default, by the parser's name for them.
+    """The verdict of a release on a whole command line. `verdict`: ok, the kind of the first error, at which the parser
+    ends with exit code 2 (`refused` has all of them), or unknown, because a part of the line is elsewhere (`unclear`
+    has the reasons). `at_start`: arguments that the parser accepts and that start-up refuses or ignores. `values`:
+    settings that are not the default, by the parser's name for them.
     """
 
     release: str
@@ -100,10 +101,17 @@ class Verdict:
     refused: tuple[str, ...] = ()
     at_start: tuple[ArgumentIssue, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    unclear: tuple[str, ...] = ()
 
     @property
-    def accepted(self) -> bool:
-        return self.verdict == "ok"
+    def accepted(self) -> bool | None:
+        """Whether the parser accepts the line; None if that is unknown."""
+        return None if self.verdict == "unknown" else self.verdict == "ok"
+
+    @property
+    def starts(self) -> bool | None:
+        """Whether the parser accepts it and start-up does not refuse it; None if that is unknown."""
+        return False if any(f.fatal for f in self.at_start) else self.accepted
 
 
 @dataclass(frozen=True, slots=True)

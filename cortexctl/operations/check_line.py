@@ -42,7 +42,8 @@ def check_line(line: str, version: str) -> Verdict:
         values = {name: "***" if SECRET_NAME.search(name) else _plain(v) for name, v in verdict.values.items()}
     except RecursionError:
         raise UsageError("a value is nested too deep to be read") from None
-    return replace(verdict, values=values, refused=tuple(hidden(text) for text in verdict.refused))
+    refused, unclear = (tuple(hidden(text) for text in texts) for texts in (verdict.refused, verdict.unclear))
+    return replace(verdict, values=values, refused=refused, unclear=unclear)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option
+from cortexctl.engines.vllm.command.json_values import LISTS
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
 
@@ -15,7 +16,7 @@ _TYPES: dict[str, list[str]] = {
     "float": ["number"],
     "size": ["integer", "string"],
     "size_or_auto": ["integer", "string"],
-    "json": ["object", "array", "string", "number", "boolean"],
+    "json": ["object"],
     "config": ["object"],
     "config_or_level": ["object"],
     "literal_or_level": ["object"],
@@ -47,7 +48,7 @@ def _described(option: Option) -> str:
 
 
 def _schema(option: Option, of: Release | None) -> dict[str, Any]:
-    types = _TYPES.get(option.kind, ["string"])
+    types = ["array"] if option.name in LISTS else _TYPES.get(option.kind, ["string"])
     one: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if option.choices and option.kind == "text":
         one["enum"] = [c for c in option.choices if c != "None"]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.reserved_words import reserved_secret
 from cortexctl.instance.secret_shape import (
@@ -72,7 +73,7 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
 
 def belongs_to_a_secret(argv: Sequence[Any], step: int) -> bool:
     """Whether an item of `extra_args` sets an option whose value is a secret, or is its value."""
-    flags = (str(word) for word in reversed(argv[: step + 1]) if str(word).startswith("-"))
+    flags = (str(word) for word in reversed(argv[: step + 1]) if str(word).translate(TO_MINUS).startswith("-"))
     return bool(reserved_secret(next(flags, "")))
 
 

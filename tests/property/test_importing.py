@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cortexctl.engines.vllm.catalogue.catalogue import release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.json_values import LISTS
 from cortexctl.engines.vllm.command.read_command import command_line, in_our_form
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import takes_several
@@ -64,6 +65,8 @@ def _one_of(option: Option) -> st.SearchStrategy[Any]:
         return st.sampled_from(_CONFIGS.get(option.name, [{}]))
     bounds = dict(option.bounds)
     low = int(bounds.get("ge", bounds.get("gt", -1) + 1))
+    if option.name in LISTS:
+        return st.lists(_word, max_size=3)
     match option.kind:
         case "pair":
             return st.booleans()

@@ -22,6 +22,7 @@ from cortexctl.engines.vllm.checkpoint_formats import Checkpoint, check_checkpoi
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.check import check_args
 from cortexctl.engines.vllm.command.effective import canonical_args, effective
+from cortexctl.engines.vllm.command.json_values import LISTS
 from cortexctl.engines.vllm.command.parse import parse
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import argv_of, canonical, refused, takes_several, wrong_form
@@ -45,8 +46,8 @@ _EXAMPLES: dict[str, list[Any]] = {
     "switch": [True],
     "word": [True, False],
     "truthy": [True],
-    "json": [{"a": [1, None]}, [1]],
-    "json_or_text": [{"a": {"b": "c d"}}, "abc"],
+    "json": [{"a": [1, None]}],
+    "json_or_text": [{"a": {"b": "c d"}}, '{"a": 1}'],
     "counts": [{"image": 2, "video": 1}, "image=2"],
     "colon_pairs": [{"a": "b"}],
     "items": [[0, 1], "0,1"],
@@ -59,7 +60,9 @@ _EXAMPLES: dict[str, list[Any]] = {
 
 def examples(option: Option) -> list[Any]:
     """Values of the right form. A table is empty, because keys have their own tests."""
-    if option.choices:
+    if option.name in LISTS:
+        single = [["a", "b"], []]
+    elif option.choices:
         single = [c for c in option.choices if c not in (None, "None")]
     else:
         single = _EXAMPLES.get(option.kind, _EXAMPLES["counts"] if option.kind == "counts_or_json" else [{}])

@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.engines.vllm.command.check import check_args, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args
+from cortexctl.engines.vllm.command.check_raw import check_extra_args
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line
 from cortexctl.engines.vllm.version import release_from_image

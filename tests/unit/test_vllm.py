@@ -8,7 +8,8 @@ import pytest
 from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.engines.vllm.command.check import check_args, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args
+from cortexctl.engines.vllm.command.check_raw import check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.engines.vllm.command.reserved_words import without_reserved
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image

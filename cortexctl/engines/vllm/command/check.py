@@ -13,12 +13,11 @@ from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option, Span
-from cortexctl.engines.vllm.catalogue.reviewed import Instead, instead_of, no_effect, refusals
+from cortexctl.engines.vllm.catalogue.reviewed import instead_of, no_effect, refusals
+from cortexctl.engines.vllm.command.advice import absence, known_release, ranges, replacement, replacement_text
+from cortexctl.engines.vllm.command.json_values import JSON_KINDS, as_table
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
-from cortexctl.engines.vllm.command.parse import parse, read_word
-from cortexctl.engines.vllm.command.reserved import RESERVED
-from cortexctl.engines.vllm.command.reserved_words import without_reserved
-from cortexctl.engines.vllm.command.values import SWITCHES, refused, wrong_form
+from cortexctl.engines.vllm.command.values import refused, wrong_form
 from cortexctl.engines.vllm.version import Release as Number
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.text.toml_text import toml_value
@@ -46,7 +45,7 @@ def check_args(
     if version is None:
         forms = [f for name in sorted(args) for f in _check_form(name, args[name])]
         return [*forms, *_missing_companions(args, catalogue.release(catalogue.releases()[-1]))]
-    of, is_newer = _known(version)
+    of, is_newer = known_release(version)
     findings: list[ArgumentIssue] = []
     for name in sorted(args):
         findings += _checked(name, args, of, version, env or {})
@@ -58,84 +57,12 @@ def check_env(env: Mapping[str, str], version: str | None) -> Iterator[ArgumentI
     """vLLM variables that the release does not read."""
     if version is None:
         return
-    of, _ = _known(version)
+    of, _ = known_release(version)
     for name in sorted(env):
         spans = catalogue.environment_spans(name)
         if name.startswith("VLLM_") and spans and name not in of.environment:
-            summary = f"vLLM {version} does not read {name} ({_ranges(spans)})"
+            summary = f"vLLM {version} does not read {name} ({ranges(spans)})"
             yield ArgumentIssue(name, "CX308", summary, _of_option(name), fatal=False)
-
-
-def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[ArgumentIssue]:
-    """Checks raw arguments: those that the release's parser refuses, and those that must not be set there. `args`: the
-    arguments set by name.
-    """
-    of, _ = _known(version or catalogue.releases()[-1])
-    argv, reserved = without_reserved(argv)
-    parsed = parse(["m", *argv], of, "serve")
-    findings = [ArgumentIssue(name, "CX304", text, RESERVED[name]) for name, text in reserved]
-    short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & RESERVED.keys())]
-    findings += [ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name]) for name, flag in short]
-    for name in parsed.spelled.keys() & args.keys():
-        flag = parsed.spelled[name][0]
-        findings.append(
-            ArgumentIssue(name, "CX304", f"{flag} is in args, too", "remove one of them: the later one would win")
-        )
-    for problem in parsed.errors if version else ():
-        if problem.option in RESERVED:
-            summary = f"{problem.word} is set by cortexctl"
-            findings.append(ArgumentIssue(problem.option, "CX304", summary, RESERVED[problem.option]))
-        else:
-            findings.append(
-                ArgumentIssue(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}")
-            )
-    for at, word in enumerate(parsed.unknown):
-        if word.startswith("-"):
-            findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
-    return findings
-
-
-def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[ArgumentIssue]:
-    """`after`: the arguments behind it; the first one is its value if it contains none itself."""
-    flag, equals, text = word.partition("=")
-    name = flag.lstrip("-").partition(".")[0].replace("-", "_")
-    if not equals and after and not after[0].startswith("-"):
-        text = after[0]
-    spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
-    if name in RESERVED:
-        yield ArgumentIssue(name, "CX304", f"{word} is set by cortexctl", RESERVED[name])
-    elif spans and version:
-        advice = _advice(name, version, _as_value(name, text))
-        yield ArgumentIssue(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
-    elif version:
-        yield ArgumentIssue(
-            name,
-            "CX310",
-            f"no vLLM release has {flag}",
-            "if a plugin or a patch in the image adds it, this is correct; otherwise vLLM exits",
-            fatal=False,
-        )
-
-
-def _as_value(name: str, text: str) -> Any:
-    """The value of a raw argument, as `args` would have it; empty if it has none."""
-    option = catalogue.newest_option(name)
-    if option.kind in SWITCHES:
-        return True
-    spans = catalogue.option_spans(name)
-    if not text or not spans:
-        return text
-    try:
-        return read_word(option, text, catalogue.release(spans[-1].until or catalogue.releases()[-1]))
-    except (ValueError, TypeError):
-        return text
-
-
-def _known(version: str) -> tuple[Release, bool]:
-    """The release, or the nearest older one; and whether the version is newer than all known releases."""
-    known = catalogue.releases()
-    name = version if version in known else catalogue.nearest(version)
-    return catalogue.release(name), parse_release(version) > parse_release(known[-1])
 
 
 def _only_likely(finding: ArgumentIssue) -> ArgumentIssue:
@@ -163,7 +90,7 @@ def _checked(
         spans = catalogue.option_spans(name)
         if spans:
             yield ArgumentIssue(
-                name, "CX301", f"{name} is {_when(spans, of, version)}", _advice(name, version, args[name])
+                name, "CX301", f"{name} is {absence(spans, of, version)}", replacement(name, version, args[name])
             )
         return
     wrong = list(_values(option, args[name], of, version))
@@ -186,7 +113,8 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
     """The form, the choices that the parser enforces, and the keys of nested tables."""
     wrong = wrong_form(option, value)
     if wrong:
-        yield ArgumentIssue(option.name, "CX104", f"args.{option.name}: {wrong}", about="form")
+        table = as_table(option, value) if isinstance(value, str) and option.kind in JSON_KINDS else ""
+        yield ArgumentIssue(option.name, "CX104", f"args.{option.name}: {wrong}", table, about="form")
         return
     nested = list(_nested(option, value, of, version))
     yield from nested
@@ -197,7 +125,7 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
         help_ = exact.text if exact else _usable(option, text)
         if option.choices is not None and not isinstance(value, list):
             spans = catalogue.choice_spans(option.name, value)
-            when = f" ({_ranges(spans)})" if spans and version else ""
+            when = f" ({ranges(spans)})" if spans and version else ""
             whose = f"vLLM {version}" if version else "vLLM"
             summary = f"{whose} does not accept {option.name} = {toml_value(value)}{when}"
             help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
@@ -212,7 +140,7 @@ def _nested(option: Option, value: Any, of: Release, version: str | None) -> Ite
             continue
         for path, text in wrong_keys(item, option.config, of):
             spans = catalogue.key_spans(option.config, path.rpartition(".")[2])
-            when = f" in vLLM {version}" * bool(version) + (f" ({_ranges(spans)})" if spans and version else "")
+            when = f" in vLLM {version}" * bool(version) + (f" ({ranges(spans)})" if spans and version else "")
             advice = "" if option.strict else "vLLM would ignore it silently"
             yield ArgumentIssue(
                 option.name, "CX302", f"args.{option.name}.{path}: {text}{when}", advice, path=tuple(path.split("."))
@@ -250,7 +178,7 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
     known = catalogue.value_spans(registry, value) if registry else ()  # type: ignore[arg-type]
     soft = of.values(registry) if registry else option.soft_choices  # type: ignore[arg-type]
     if exact is not None or (known and value not in soft):
-        when = f" ({_ranges(known)})" if known else ""
+        when = f" ({ranges(known)})" if known else ""
         usable = exact.text if exact else _known_values(soft)
         yield ArgumentIssue(
             option.name,
@@ -287,7 +215,7 @@ def _effect(option: Option, value: Any, version: str) -> Iterator[ArgumentIssue]
         advice = instead_of(option.name, version, value if isinstance(value, str) else "")
         gone = [s for s in catalogue.option_spans(option.name) if s.until]
         last = f"; its last release is {gone[-1].until}" if gone else ""
-        text = _arguments(advice, value) if advice else f"see vLLM {version}'s message at its start"
+        text = replacement_text(advice, value) if advice else f"see vLLM {version}'s message at its start"
         yield ArgumentIssue(
             option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", text, fatal=False
         )
@@ -301,32 +229,6 @@ def _missing_companions(args: Mapping[str, Any], of: Release) -> Iterator[Argume
                 advice = example if at_start.needs == "tool_call_parser" else at_start.needs
                 summary = f"{name} needs a {at_start.needs}; vLLM exits without one"
                 yield ArgumentIssue(name, "CX305", summary, f"add {advice}")
-
-
-def _when(spans: Sequence[Span], of: Release, version: str) -> str:
-    here = parse_release(of.version)
-    if parse_release(spans[0].since) > here:
-        return f"not yet in vLLM {version} (since {spans[0].since})"
-    last = [s for s in spans if s.until and parse_release(s.until) < here]
-    return f"gone in vLLM {version} (last in {last[-1].until})"
-
-
-def _ranges(spans: Sequence[Span]) -> str:
-    return ", ".join(str(s) for s in spans)
-
-
-def _advice(name: str, version: str, value: Any = "") -> str:
-    instead = instead_of(name, version, value if isinstance(value, str) else "")
-    return _arguments(instead, value) if instead else ""
-
-
-def _arguments(instead: Instead, value: Any) -> str:
-    """What to write, with the user's own value, and why."""
-    if not instead.set:
-        return instead.text
-    shown = [f"{target} = {toml_value(value if new == '$value' else new)}" for target, new in instead.set.items()]
-    where = [s if s.startswith("env.") else f"args.{s}" for s in shown]
-    return f"write {' and '.join(where)}: {instead.text}"
 
 
 def _of_option(variable: str) -> str:

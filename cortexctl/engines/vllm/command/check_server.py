@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.check import check_args, check_env, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args, check_env
+from cortexctl.engines.vllm.command.check_raw import check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.instance.spec import Server
 from cortexctl.text.suggest import nearest

@@ -23,6 +23,16 @@ def file_names(argv: Sequence[str]) -> list[str]:
     return [argv[at + 1] for at, word in enumerate(argv[:-1]) if word == FLAG]
 
 
+def unread_file(argv: Sequence[str], files: Files) -> str:
+    """Why the options in the file of `--config` are not known; empty if they are, or if no release accepts the flag's
+    use.
+    """
+    names = file_names(argv)
+    if argv.count(FLAG) != 1 or not names or names[0] in files or not names[0].endswith((".yaml", ".yml")):
+        return ""
+    return f"{FLAG}: the options in {names[0]} cannot be read here; run this where the file is, or write them directly"
+
+
 def with_files(argv: Sequence[str], files: Files, release: Release, entry: Entry) -> tuple[list[str], list[ParseError]]:
     """The arguments with those of the file in their place: after the model, before all others, which override them."""
     if FLAG not in argv:

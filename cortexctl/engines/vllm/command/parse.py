@@ -20,6 +20,7 @@ from cortexctl.engines.vllm.catalogue.facts import Entry, Option
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.command.config_file import Files
 from cortexctl.engines.vllm.command.dotted import respelled
+from cortexctl.engines.vllm.command.json_values import JSON_KINDS, json_hint
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
 from cortexctl.engines.vllm.command.parse_error import Kind, ParseError
 
@@ -95,7 +96,7 @@ def _value(option: Option, flag: str, arguments: Any, release: Release) -> tuple
         try:
             value = read_word(option, word, release)
         except (ValueError, TypeError, KeyError) as cause:
-            errors.append(ParseError(word, f"{flag}: {_why(option, word, cause)}", option.name))
+            errors.append(ParseError(word, f"{flag}: {unread_text(option, word, cause)}", option.name))
             continue
         errors += [
             ParseError(word, f"{flag}: {message}", option.name, "value" if isinstance(value, dict) else "choice")
@@ -134,9 +135,13 @@ def _adapter(word: str, release: Release, *, plain: bool) -> Any:
     return word
 
 
-def _why(option: Option, word: str, cause: Exception) -> str:
+def unread_text(option: Option, word: str, cause: Exception) -> str:
+    """Why the release cannot read an argument, and the usual slip behind it."""
+    hint = f"; {slip}" if option.kind in JSON_KINDS and (slip := json_hint(word)) else ""
     if isinstance(cause, json.JSONDecodeError):
-        return f"it is not JSON ({cause.msg} at character {cause.pos + 1})"
+        return f"it is not JSON ({cause.msg} at character {cause.pos + 1}){hint}"
+    if hint:
+        return f"{cause}{hint}"
     nouns = {"int": "a whole number", "float": "a number", "size": "a size, for example 8192 or 8k"}
     return f'"{word}" is not {nouns[option.kind]}' if option.kind in nouns else f'"{word}": {cause}'
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import RESERVED
 
 _SECRETS = ("--api-key", "--hf-token")
@@ -40,7 +41,9 @@ def reserved_secret(word: str) -> str:
     """The option with a secret value that an argument sets, in any spelling that a release accepts: with underscores, a
     value behind "=", a key behind a dot, or shortened as far as it begins like one. Empty for every other argument.
     """
-    flag = re.split(r"[=.]", word, maxsplit=1)[0].replace("_", "-").lower()
+    flag = re.split(r"[=.]", word, maxsplit=1)[0].translate(TO_MINUS).replace("_", "-").lower()
+    if flag.startswith("-") and "--" + flag.lstrip("-") in _SECRETS:
+        return flag.lstrip("-").replace("-", "_")
     if len(flag) <= len("--") or not flag.startswith("--") or catalogue.option_spans(flag[2:].replace("-", "_")):
         return next((secret[2:].replace("-", "_") for secret in _SECRETS if secret == flag), "")
     return next((secret[2:].replace("-", "_") for secret in _SECRETS if secret.startswith(flag)), "")

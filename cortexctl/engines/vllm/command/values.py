@@ -9,7 +9,8 @@ from typing import Any
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
-from cortexctl.engines.vllm.command.parse import against, read_word
+from cortexctl.engines.vllm.command.json_values import LISTS, decoded, is_json_value, must_be_json
+from cortexctl.engines.vllm.command.parse import against, read_word, unread_text
 
 SWITCHES = {"pair", "switch", "word", "truthy"}
 TABLES = {"config", "config_or_level", "literal_or_level"}
@@ -18,7 +19,7 @@ _NOUNS = {
     "float": "a number",
     "size": 'a whole number, or a size such as 8192 or "8k"',
     "size_or_auto": 'a whole number, a size such as "8k", or "auto"',
-    "json": "a table or a list",
+    "json": "a table",
     "config": "a table",
     "config_or_level": "a table",
     "literal_or_level": "a table",
@@ -36,7 +37,9 @@ def takes_several(option: Option) -> bool:
 def wrong_form(option: Option, value: Any) -> str:
     """The problem with the form of a value in the stack: "expected …, found …"; empty if there is none."""
     if not takes_several(option):
-        return "" if _has_form(option, value) else f"expected {_noun(option)}, found {_shown(value)}"
+        is_json_text = isinstance(value, str) and decoded(value) is not None and option.kind in {"json", *TABLES}
+        shown = "JSON in a text" if is_json_text else _shown(value)
+        return "" if _has_form(option, value) else f"expected {_noun(option)}, found {shown}"
     if not isinstance(value, list | tuple):
         return f"expected a list of {_nouns(option)}, found {_shown(value)}"
     if isinstance(option.nargs, int) and len(value) != option.nargs:
@@ -50,7 +53,7 @@ def refused(option: Option, value: Any, release: Release) -> Iterator[str]:
     try:
         read = canonical(option, value, release)
     except (ValueError, TypeError) as cause:
-        yield str(cause)
+        yield unread_text(option, value, cause) if isinstance(value, str) else str(cause)
         return
     for item in read if takes_several(option) else [read]:
         yield from against(option, item, release)
@@ -111,6 +114,10 @@ def _nouns(option: Option) -> str:
 
 
 def _noun(option: Option) -> str:
+    if option.name in LISTS:
+        return "a list"
+    if must_be_json(option):
+        return "a table"
     return _NOUNS.get(option.kind, "text in quotes")
 
 
@@ -125,7 +132,9 @@ def _has_form(option: Option, item: Any) -> bool:
         case "size" | "size_or_auto":
             return type(item) is int or (isinstance(item, str) and _can_be_read(option, item))
         case "json":
-            return _is_json(item)
+            return is_json_value(option, item) and _is_json(item)
+        case "json_or_text" if isinstance(item, str) and must_be_json(option):
+            return _is_read_as_table(option, item)
         case kind if kind in TABLES:
             return isinstance(item, dict) and _is_json(item)
         case "json_or_text" | "counts" | "counts_or_json" | "colon_pairs" | "lora":
@@ -142,6 +151,14 @@ def _can_be_read(option: Option, word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_read_as_table(option: Option, word: str) -> bool:
+    """Whether the release reads JSON in the text; it refuses broken JSON, and ends at any other text."""
+    try:
+        return is_json_value(option, convert(option.kind, word))
+    except ValueError:
+        return True  # reported with the parser's own text
 
 
 def _is_json(value: Any) -> bool:
@@ -168,7 +185,7 @@ def _word(option: Option, item: Any) -> str:
         case bool():
             return str(item).lower()
         case str():
-            return json.dumps(item) if option.kind == "json" else item
+            return json.dumps(item) if option.kind == "json" and decoded(item) is None else item
         case int():
             return str(item)
         case float():

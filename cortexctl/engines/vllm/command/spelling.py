@@ -1,0 +1,137 @@
+"""Slips in the words of a command line: one dash, the dashes of word processors, two words in one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.command.dashes import DASHES, TO_MINUS
+from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
+from cortexctl.instance.secret_shape import may_be_secret
+
+_QUOTES = re.compile("^[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]|[\u2018\u2019\u201c\u201d\u201f\u00bb]$")
+_FLAG = re.compile(r"--?[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """`name`: the option that was meant, if known. `text`: what is wrong; `fix`: what to write instead."""
+
+    name: str
+    text: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.fix}" if self.fix else self.text
+
+
+def slip_in(word: str, of: Release) -> Slip | None:
+    """The slip in an argument that is not an option of the release. No text contains a value."""
+    if not word.strip("\\ \t\r\n"):
+        return Slip("", "a word is blank, as after a backslash that is not the last character of its line", "remove it")
+    return _glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
+
+
+def one_dash(argv: Sequence[str], of: Release) -> Iterator[Slip]:
+    """The long names with one dash, which the release may read as a short option and its value: -quantization."""
+    for word in argv:
+        name = _name_in(word)
+        if re.match(r"-[A-Za-z]", word) and len(name) > 2 and _is_long(name, of) and _head(word) not in of.flags():
+            yield Slip(
+                name, f"{_head(word)} has one dash, with which vLLM reads a short option", f"write {_long(name)}"
+            )
+
+
+def _dashes(word: str, of: Release) -> Slip | None:
+    """Too few dashes, too many, or those of a word processor."""
+    head = _head(word)
+    typographic = next((c for c in head if c in DASHES), "")
+    name = _name_in(word)
+    if not word.translate(TO_MINUS).startswith("-") or not name:
+        return _quoted(word, of)
+    long = _long(name) if _is_long(name, of) or name in RESERVED else "--" + name.replace("_", "-")
+    if typographic:
+        return Slip(name, f"{head} has a dash of a word processor ({typographic})", f"write {long}")
+    if head.startswith("---"):
+        return Slip(name, f"{head} has more than two dashes", f"write {long}")
+    return next(one_dash([word], of), None)
+
+
+def _quoted(word: str, of: Release) -> Slip | None:
+    """A quote of a word processor, which no shell removes, around an option or its value."""
+    quote = _QUOTES.search(word)
+    if not quote:
+        return None
+    name = _name_in(word.strip("\u2018\u2019\u201a\u201c\u201d\u201e\u201f\u00ab\u00bb"))
+    shown = _long(name) if _is_long(name, of) else "a word"
+    return Slip(name, f"{shown} has a quote of a word processor ({quote.group()}), which no shell removes", 'write "')
+
+
+def _glued(word: str, of: Release) -> Slip | None:
+    """Two words in one, with a blank, a colon or nothing between them."""
+    plain = word.translate(TO_MINUS)
+    if not _FLAG.match(plain):
+        return None
+    first, _, rest = re.sub(r"\s", " ", plain).partition(" ")
+    name = _name_in(first)
+    if rest and "=" not in first:
+        shown = "…" if name in RESERVED or may_be_secret(rest) or not _is_long(name, of) else rest.strip()
+        return Slip(name, f'two words are in one: "{first} {shown}"', f'write two words: "{first}", "{shown}"')
+    flag = plain.partition("=")[0].replace("_", "-")
+    if "--" in flag[2:]:
+        one, _, two = flag[2:].partition("--")
+        return Slip(one.replace("-", "_"), f"two options are in one word: {flag}", f'write "--{one}", "--{two}"')
+    for start in sorted((f for f in of.flags() if f.startswith("--") and plain.startswith(f)), key=len, reverse=True):
+        value = plain[len(start) :]
+        option = of.flags()[start]
+        separate = value[:1] == ":" or value[:1].isdigit() or value in (option.choices or ())
+        if separate and option.name not in RESERVED and not may_be_secret(value):
+            return Slip(
+                option.name, f"{start} and its value are in one word", f'write "{start}", "{value.lstrip(":")}"'
+            )
+    return None
+
+
+def _spelled_otherwise(word: str, of: Release) -> Slip | None:
+    """Capitals, a short option with two dashes, the name of another tool, a negation that does not exist."""
+    head, name = _head(word), _name_in(word)
+    if not head.startswith("--"):
+        return None
+    flags: Mapping[str, object] = of.flags()
+    if head.lower() != head and _long(name.lower()) in flags:
+        return Slip(name.lower(), f"{head} has capitals", f"write {_long(name.lower())}")
+    short = head[1:]
+    if short in flags:
+        option = of.flags()[short]
+        return Slip(
+            option.name, f"{head} has two dashes, and the short option has one", f"write {short} or {option.flag}"
+        )
+    alias = ALIASES.get(name, "")
+    if alias and not catalogue.option_spans(name) and _is_long(alias, of):
+        return Slip(alias, f"vLLM has no {head}", f"write {_long(alias)}")
+    positive = name.removeprefix("no_")
+    if positive != name and _is_long(positive, of):
+        option = of.flags()[_long(positive)]
+        return Slip(
+            positive, f"vLLM has no {head}: {option.flag} cannot be negated", f"leave {option.flag} out instead"
+        )
+    return None
+
+
+def _is_long(name: str, of: Release) -> bool:
+    return _long(name) in of.flags()
+
+
+def _long(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _head(word: str) -> str:
+    return word.partition("=")[0].partition(".")[0].partition(" ")[0]
+
+
+def _name_in(word: str) -> str:
+    return _head(word.translate(TO_MINUS)).lstrip("-").replace("-", "_")
