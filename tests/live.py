@@ -22,8 +22,8 @@ from tests.forks import ran
 from tests.waiting import wait_until
 
 REPO = Path(__file__).parent.parent
-STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
-REAL_VLLM = "cortexctl-lab/vllm-openai:v0.32.0"
+STAND_IN = "cortexctl-lab/vllm/vllm-openai-standin:v0.32.0"
+REAL_VLLM = "cortexctl-lab/vllm/vllm-openai:v0.32.0"
 MODELS = REPO / ".lab" / "models"
 TEST = "cxt.test"
 """The label of containers that play foreign ones. Its value is the stack of the test."""

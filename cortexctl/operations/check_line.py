@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.engines.base import Verdict
+from cortexctl.engines.vllm.command.reserved_words import reserved_secret
 from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.errors import UsageError
-from cortexctl.instance.secret import hidden
+from cortexctl.instance.secret import hidden, masked
 from cortexctl.stack.document import SECRET_NAME
 
 
@@ -42,8 +44,21 @@ def check_line(line: str, version: str) -> Verdict:
         values = {name: "***" if SECRET_NAME.search(name) else _plain(v) for name, v in verdict.values.items()}
     except RecursionError:
         raise UsageError("a value is nested too deep to be read") from None
-    refused, unclear = (tuple(hidden(text) for text in texts) for texts in (verdict.refused, verdict.unclear))
+    secrets = _secrets_in(argv)
+    refused, unclear = (
+        tuple(hidden(masked(text, secrets)) for text in texts) for texts in (verdict.refused, verdict.unclear)
+    )
     return replace(verdict, values=values, refused=refused, unclear=unclear)
+
+
+def _secrets_in(argv: Sequence[str]) -> set[str]:
+    """The values of options with a secret, in any spelling."""
+    secrets = set()
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
+        if reserved_secret(word):
+            _, *own = re.split(r"[=\s]", word, maxsplit=1)
+            secrets.add(own[0].strip() if own else following)
+    return secrets - {""}
 
 
 def _plain(value: Any) -> Any:

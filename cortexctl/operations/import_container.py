@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.registry import DEFAULT, engine_named
+from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
 from cortexctl.hosts.read import Inspection
 from cortexctl.instance import labels
@@ -33,6 +35,7 @@ from cortexctl.plan.model import Change
 from cortexctl.plan.planner import plan
 from cortexctl.stack.importing.describe import draft_of, runs_vllm
 from cortexctl.stack.importing.draft import Draft, Place
+from cortexctl.stack.importing.imported_env import secret_values
 from cortexctl.stack.importing.model_table import named_image
 from cortexctl.stack.resolve import MODELS
 
@@ -127,6 +130,7 @@ class Import:
     def _place(self, id_: str, running: Running, name: str, gpus: tuple[int, ...] | None) -> Place:
         folders = {m.target: m.source for m in self.bare.container.mounts}
         named = engine_named(DEFAULT).release_of(named_image(running) or "none")
+        release, release_from = ("", "") if named else self._release(id_)
         return Place(
             host=self.host.name,
             is_only_host=self.is_only_host,
@@ -134,20 +138,40 @@ class Import:
             hf_cache=folders.get(HF_HOME, ""),
             taken=frozenset(i.model for i in self.desired.instances) | set(self.desired.disabled),
             name=name,
-            release="" if named else self._release(id_),
+            release=release,
+            release_from=release_from,
             gpus=gpus,
+            other_secrets=tuple(self._secrets(c.id) for c in self.seen.containers if c.id != id_),
+            shared=self._shared(id_),
         )
 
-    def _release(self, id_: str) -> str:
-        """The release from the running server, if it answers."""
-        if not self._container(id_).is_running:
-            return ""
-        from cortexctl.engines.registry import DEFAULT, engine_named
+    def _secrets(self, id_: str) -> Mapping[str, str]:
+        """The secrets of a container that runs vLLM; none for any other container."""
+        if id_ not in self.inspections or not runs_vllm(running := self._running(id_)):
+            return {}
+        return secret_values(running, command_line(running.argv))
+
+    def _shared(self, id_: str) -> Mapping[str, tuple[str, ...]]:
+        """The variables that other models of the stack read, unless this machine has the container's value in them."""
+        values = self._secrets(id_)
+        readers: dict[str, set[str]] = {}
+        for instance in self.desired.instances:
+            for secret in instance.spec.container.secrets:
+                if secret.source == "env" and os.environ.get(secret.key) != values.get(secret.key):
+                    readers.setdefault(secret.key, set()).add(instance.model)
+        return {name: tuple(sorted(models)) for name, models in readers.items()}
+
+    def _release(self, id_: str) -> tuple[str, str]:
+        """The release and its origin: the labels of the image, else the running server, if it answers."""
+        config = (self.inspections[id_].image or {}).get("Config") or {}
+        labelled = engine_named(DEFAULT).release_in(config.get("Labels") or {}, config.get("Env") or ())
+        if labelled or not self._container(id_).is_running:
+            return labelled, "image"
         from cortexctl.health.prober import HttpProber
 
         with open_hosts(self.desired) as hosts, suppress(CortexctlError):
-            return HttpProber(engine_named(DEFAULT).contract).version(hosts.reach(self.host.name, id_))
-        return ""
+            return HttpProber(engine_named(DEFAULT).contract).version(hosts.reach(self.host.name, id_)), "server"
+        return "", ""
 
     def _obstacles(self, id_: str) -> list[str]:
         reasons = [
@@ -165,7 +189,10 @@ class Import:
     def _fitted(self, id_: str, draft: Draft) -> Imported:
         """Everything that a plan would change goes to `ignore`, until it would change nothing."""
         before = {(d.rule, d.summary) for d in plan(self.desired, Observed((self.seen,))).diagnostics}
-        ignored: dict[str, IgnoredField] = {}
+        ignored = {
+            path: IgnoredField(FieldChange(path, None, None, sensitive=True), why=why)
+            for path, why in draft.overruled.items()
+        }
         for _ in range(ROUNDS):
             table = {**draft.table, **({"ignore": list(ignored)} if ignored else {})}
             instance, problems = self._read(draft.name, table)

@@ -61,10 +61,13 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredField:
-    """A field in which a container differs from a new one of its model. `networks`: the networks of the container."""
+    """A field in which a container differs from a new one of its model. `networks`: the networks of the container.
+    `why`: instead of both values.
+    """
 
     change: FieldChange
     networks: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

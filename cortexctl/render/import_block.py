@@ -40,7 +40,9 @@ def bare_block(name: str, table: Mapping[str, Any]) -> str:
 
 
 def why_ignored(ignored: IgnoredField) -> str:
-    """The value in the container, and the value in a new one."""
+    """The value in the container, and the value in a new one; or the reason, if the values do not show it."""
+    if ignored.why:
+        return ignored.why
     change = ignored.change
     now = ", ".join(ignored.networks) or value_text(change.path, change.before)
     return f"now {now}, in a new container {value_text(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")

@@ -47,6 +47,7 @@ CX230 An exception that names nothing
 CX231 A host setting that its transport cannot use
 CX232 A model on a retired host
 CX233 A reach that its transport does not have
+CX234 Weights in the host's memory (warning)
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

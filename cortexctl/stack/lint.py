@@ -8,12 +8,16 @@ from collections.abc import Iterator
 
 from cortexctl.diagnostics import Diagnostic, warning
 from cortexctl.engines.registry import DEFAULT, engine_named
+from cortexctl.engines.vllm.command.check import check_env
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release
 from cortexctl.instance.image import parse_image
 from cortexctl.stack.argument_checks import At
 from cortexctl.stack.schema import ModelTable
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_TOKENS_READ = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
+_TOKEN_NAME = re.compile(r"(HF|HUGGING_?FACE)(_HUB)?(_(API|ACCESS|AUTH|USER))?_?(TOKEN|KEY)")
+"""Names that people give the token of the Hub."""
 
 
 def lint_model(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
@@ -21,6 +25,8 @@ def lint_model(model: ModelTable, release: str | None, at: At) -> Iterator[Diagn
     yield from _image(model, release, at)
     yield from _source(model, at)
     yield from _publish(model, at)
+    yield from _secret_variables(model, release, at)
+    yield from _offload(model, at)
     args = model.args
     pinned = bool(model.source.revision and _COMMIT.fullmatch(model.source.revision))
     if args.get("trust_remote_code") and not (pinned or model.source.path):
@@ -43,15 +49,7 @@ def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnosti
     reference = parse_image(model.image)
     floating = reference.digest is None and reference.tag in {None, "latest", "nightly"}
     if release is None and not floating:
-        yield warning(
-            "CX205",
-            f'the image "{model.image}" does not name its vLLM release',
-            at("image"),
-            help=(
-                'pin a release tag, or set vllm_version = "…"; until then arguments are checked for no '
-                "particular release"
-            ),
-        )
+        yield _unknown_release(model.image, reference.tag or "", at)
     if release is not None and parse_release(release) > parse_release(NEWEST_KNOWN):
         yield warning(
             "CX205",
@@ -71,8 +69,71 @@ def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnosti
         )
 
 
+def _unknown_release(image: str, tag: str, at: At) -> Diagnostic:
+    """The tag may look like a release, and count those of another project."""
+    is_number = re.match(r"v?\d+\.\d+\.\d+", tag)
+    whose = f"the tag of the image \"{image}\" counts that repository's releases, not vLLM's"
+    return warning(
+        "CX205",
+        whose if is_number else f'the image "{image}" does not name its vLLM release',
+        at("image"),
+        help=(
+            ('set vllm_version = "…", the vLLM in it' if is_number else 'pin a release tag, or set vllm_version = "…"')
+            + "; until then arguments are checked for no particular release"
+        ),
+    )
+
+
+def _offload(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """Weights in the host's memory: once for each rank, and read in every step."""
+    size = model.args.get("cpu_offload_gb")
+    if isinstance(size, bool) or not isinstance(size, int | float) or size <= 0:
+        return
+    gpus = model.gpus if isinstance(model.gpus, int) else len(model.gpus) // model.replicas
+    whole = f"{size * max(gpus, 1):g} GiB of the host's memory"
+    yield warning(
+        "CX234",
+        f"cpu_offload_gb = {size:g} takes {whole}, and every step reads those weights over the bus",
+        at("args", "cpu_offload_gb"),
+        help=(
+            "it is the last resort: a quantized checkpoint, a shorter max_model_len or more GPUs decode several times "
+            "faster; the host must have that much free memory"
+        ),
+    )
+
+
+def _secret_variables(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
+    """Secrets under a name that nothing reads."""
+    for name in model.secrets:
+        if _TOKEN_NAME.fullmatch(name) and name not in _TOKENS_READ:
+            yield warning(
+                "CX308",
+                f"neither vLLM nor the Hub's client reads {name}",
+                at("secrets", name, key=True),
+                help=f"the variable is HF_TOKEN: HF_TOKEN = {{ … }} in place of {name}",
+            )
+    for issue in check_env(model.secrets, release):
+        yield warning(issue.rule, issue.summary, at("secrets", issue.argument, key=True), help=issue.help)
+
+
 def _source(model: ModelTable, at: At) -> Iterator[Diagnostic]:
-    if model.source.repo and not model.source.revision:
+    revision = model.source.revision
+    if model.source.repo and revision and not _COMMIT.fullmatch(revision):
+        yield warning(
+            "CX218",
+            f'the revision "{revision}" of {model.source.repo} is a branch or a tag, which can move: the weights are '
+            "those of the first download",
+            at("source", "revision"),
+            help='pin the commit, as the repository\'s page "Files and versions" shows it',
+        )
+    for name in ("tokenizer_revision", "code_revision"):
+        other = model.args.get(name)
+        if isinstance(other, str) and not _COMMIT.fullmatch(other):
+            yield warning(
+                "CX218", f'{name} = "{other}" is a branch or a tag, which can move', at("args", name),
+                help="pin the commit",
+            )  # fmt: skip
+    if model.source.repo and not revision:
         yield warning(
             "CX218",
             f"{model.source.repo} has no revision: the weights are those of the first download",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` is most likely a misspelling of."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """The known name that `name` is most likely a misspelling of. `alike`: how similar it must be, from 0 to 1."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=alike)
     return close[0] if close else None

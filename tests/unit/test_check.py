@@ -220,7 +220,7 @@ def test_the_official_cuda_image_needs_a_gpu(tmp_path: Path) -> None:
     for image, rules in [
         ("vllm/vllm-openai:v0.32.0", ["CX315"]),
         ("vllm/vllm-openai-cpu:v0.32.0", []),
-        ("mine/vllm:v0.32.0", []),
+        ("mine/vllm:v0.32.0", ["CX205"]),
     ]:
         path.write_text(stack_text(model_text(image=f'"{image}"', gpus='"none"')))
         assert [d.rule for d in read(path)[1]] == rules

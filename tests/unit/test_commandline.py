@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, CommandLine, command_line, in_our_form
+from cortexctl.engines.vllm.command.shells import why_unread
 
 API = "vllm.entrypoints.openai.api_server"
 
@@ -31,6 +32,8 @@ def extra(parsed: CommandLine) -> list[str]:
         (["/usr/bin/python3.12", "-u", "-m", API, "--model", "m"], MODULE),
         (["sh", "-c", "vllm serve m"], SERVE),
         (["/bin/bash", "-lc", "exec vllm serve m"], SERVE),
+        (["bash", "-c", "-i", "vllm serve m"], SERVE),
+        (["bash", "-l", "-c", "vllm serve m"], SERVE),
         (["bash", "-c", f" python3 -m {API} \\\n  --model m "], MODULE),
         (["sh", "-c", "vllm serve 'm'"], SERVE),
     ],
@@ -62,11 +65,35 @@ def test_programs(argv: list[str], program: tuple[str, ...]) -> None:
         ["sh", "-c", "vllm serve 'm"],
         ["sh", "-c", "vllm serve m", "more"],
         ["sh", "start.sh"],
+        ["bash", "-i", "vllm serve m"],
         ["nginx", "-g", "daemon off;"],
     ],
 )
 def test_what_cannot_be_read(argv: list[str]) -> None:
     assert command_line(argv) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (
+            ["sh", "-c", "vllm serve $MODEL --port ${PORT:-8000}"],
+            "with variables ($MODEL, $PORT), which only that shell",
+        ),
+        (["bash", "-c", "-i", "vllm serve ${M}"], "is a script for bash with variables ($M)"),
+        (["sh", "-c", "sleep 1; vllm serve m"], "is a script for sh that does more than start vLLM"),
+        (
+            ["/start.sh"],
+            "its command (/start.sh …) is not `vllm serve` or vLLM's api_server and may start it from a script",
+        ),
+        (["nginx", "-g", "planted"], "its command (nginx …) is not `vllm serve` or vLLM's api_server"),
+        ([], "its command (nothing …) is not"),
+    ],
+)
+def test_why_a_command_is_not_read(argv: list[str], why: str) -> None:
+    assert command_line(argv) is None
+    assert why in why_unread(argv)
+    assert "planted" not in why_unread(argv)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,121 @@ def test_the_printed_model_is_adopted_without_a_change(
         assert here.run("validate", str(here.path))[0] == 0
 
 
+def of_several(*containers: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The answers of a daemon with several containers: name, and the changes to its inspection."""
+    whole: dict[str, Any] = {LIST: [], "/images/json": []}
+    for at, (name, changes) in enumerate(containers):
+        id_ = f"{at + 1:x}" * 64
+        one = answers({**changes, "Id": id_}, name, Id=id_)
+        whole[LIST] += one.pop(LIST)
+        whole[f"/containers/{id_}/json"] = one.pop(f"/containers/{ID}/json")
+        whole |= one
+    return whole
+
+
+@pytest.mark.parametrize("state", ["running", "created", "exited"])
+@pytest.mark.parametrize(
+    ("env", "secrets"),
+    [
+        (["HUGGING_FACE_HUB_TOKEN="], {}),
+        (["HF_TOKEN=", "API_KEY=", "VLLM_API_KEY="], {}),
+        (["HF_TOKEN=planted", "MY_PASSWORD="], {"HF_TOKEN": "HF_TOKEN"}),
+        (["HF_HUB_TOKEN=planted", "HF_HUB_TOKEN="], {}),
+        (["EMPTY=", "VLLM_LOGGING_LEVEL="], {}),
+    ],
+)
+def test_a_block_can_be_planned_whatever_the_environment_and_the_state(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    env: list[str],
+    secrets: dict[str, str],
+) -> None:
+    """Also if the tag does not name the release, and the image names none: a container that never ran, say."""
+    for number, image in enumerate(("vllm/vllm-openai:v0.32.0", "lmcache/vllm-openai:v0.3.12")):
+        changes = {"Config": {"Env": env, "Image": image}}
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with session(folder, capsys, answers(changes, State=state, Status="")) as (here, daemon):
+            daemon.answers[f"/images/{IMAGE_ID}/json"]["RepoTags"] = [image]
+            block = here.imported()
+            table = next(iter(tomllib.loads(block)["models"].values()))
+            assert table.get("secrets", {}) == {name: {"env": source} for name, source in secrets.items()}
+            for source in secrets.values():
+                monkeypatch.setenv(source, "planted")
+            here.path.write_text(f"{here.path.read_text()}\n{block}")
+            assert here.run("validate", str(here.path))[0] == 0
+            assert here.plan() == [("adopt" if state == "running" else "start", [])]
+
+
+def test_the_release_comes_from_the_image_if_its_tag_counts_other_releases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = of_config(Image="lmcache/vllm-openai:v0.3.12")
+    with session(tmp_path, capsys, answers(changes, State="created", Status="")) as (here, daemon):
+        daemon.answers[f"/images/{IMAGE_ID}/json"]["Config"]["Labels"] = {
+            "ai.vllm.image.tag": "vllm/vllm-openai:v0.31.0"
+        }
+        block = here.imported()
+        assert 'vllm_version = "0.31.0"' in block
+        assert "# as reported by its image" in block
+
+
+def test_two_containers_with_different_keys_read_two_variables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever order they are imported; a token that both have stays one variable."""
+    of_a = {"Config": {"Env": ["VLLM_API_KEY=planted-a", "HF_TOKEN=planted"]}}
+    of_b = {"Config": {"Env": ["VLLM_API_KEY=planted-b", "HF_TOKEN=planted"], "Cmd": ["/models/b"]}}
+    port = {"HostConfig": {"PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8002"}]}}}
+    gpu = {"HostConfig": {**port["HostConfig"], "DeviceRequests": [{"DeviceIDs": ["1"], "Capabilities": [["gpu"]]}]}}
+    with session(tmp_path, capsys, of_several(("a", of_a), ("b", {**of_b, **gpu}))) as (here, _):
+        blocks = []
+        for name in ("b", "a"):
+            code, out, err = here.run("import", "here", name, "--stack", str(here.path))
+            assert code == 0, err
+            blocks.append(out)
+            here.path.write_text(f"{here.path.read_text()}\n{out}")
+        assert '{ env = "VLLM_API_KEY_B" }' in blocks[0]
+        assert '{ env = "VLLM_API_KEY_LLAMA" }' in blocks[1]
+        assert "VLLM_API_KEY_LLAMA (VLLM_API_KEY in the container)" in blocks[1]
+        monkeypatch.setenv("HF_TOKEN", "planted")
+        monkeypatch.setenv("VLLM_API_KEY_LLAMA", "planted-a")
+        monkeypatch.setenv("VLLM_API_KEY_B", "planted-b")
+        assert here.plan() == [("adopt", []), ("adopt", [])]
+
+
+@pytest.mark.parametrize("in_env", ["planted-other", ""])
+def test_the_key_on_the_command_line_wins_over_the_one_in_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, in_env: str
+) -> None:
+    changes = of_config(Env=[f"VLLM_API_KEY={in_env}"], Cmd=["/models/llama", "--api-key", "planted-used"])
+    with session(tmp_path, capsys, answers(changes)) as (here, _):
+        block = here.imported()
+        assert "vLLM uses --api-key, so give the secret the value of --api-key" in block
+        assert '"secrets.VLLM_API_KEY",  # its environment has another value, which --api-key overrules' in block
+        here.path.write_text(f"{here.path.read_text()}\n{block}")
+        monkeypatch.setenv("VLLM_API_KEY", "planted-used")
+        assert here.plan() == [("adopt", [])]
+
+
+def test_options_in_a_config_file_of_the_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers(of_config(Cmd=["--config", "/etc/vllm.yaml", "-tp", "2"]))) as (here, _):
+        code, _, err = here.run("import", "here", "llm", "--stack", str(here.path))
+        assert (code, err.count("\n  - ") + err.startswith("  - ")) == (1, 1), "one reason, and no second one about it"
+        assert "is in the file /etc/vllm.yaml inside the container (--config)" in " ".join(err.split())
+
+
+def test_a_config_file_besides_a_model_is_no_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = of_config(Cmd=["/models/llama", "--config", "/etc/vllm.yaml"])
+    with session(tmp_path, capsys, answers(changes)) as (here, _):
+        block = here.imported()
+        assert "before its first replacement: docker exec llm cat /etc/vllm.yaml" in block
+        here.path.write_text(f"{here.path.read_text()}\n{block}")
+        assert here.plan() == [("adopt", [])]
+
+
 def test_a_secret_with_another_value_takes_a_new_container(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

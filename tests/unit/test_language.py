@@ -60,9 +60,11 @@ def test_a_file_of_values_lies_between_the_environment_and_the_command_line(tmp_
 
 
 def test_a_variable_inside_a_text_is_put_into_the_text(tmp_path: Path) -> None:
-    models = '[vars.tag]\ndefault = "v0.31.0"\n\n' + model_text(image='"reg:5000/vllm:{{ vars.tag }}-cu129"')
+    models = '[vars.tag]\ndefault = "v0.31.0"\n\n' + model_text(
+        image='"reg:5000/vllm/vllm-openai:{{ vars.tag }}-cu129"'
+    )
     desired = desired_from(written(tmp_path, stack_text(models)))
-    assert desired.instances[0].spec.container.image == "reg:5000/vllm:v0.31.0-cu129"
+    assert desired.instances[0].spec.container.image == "reg:5000/vllm/vllm-openai:v0.31.0-cu129"
     assert desired.instances[0].spec.server.version == "0.31.0"
 
 

@@ -15,6 +15,9 @@ NEWEST_KNOWN = "0.33.0"
 """For output that must be written without a known release. A test compares it with the catalogue."""
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:\.(?:post)?(\d{1,6}))?", re.ASCII)
 _NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
+_OLDEST_KNOWN: Release = (0, 6, 0, 0)
+_OWN = re.compile(r"vllm/vllm-openai(?:-[a-z0-9]+)*|q9t5s3a7/vllm(?:-[a-z0-9]+)+", re.ASCII)
+"""The end of the paths of vLLM's own repositories, on Docker Hub and on Amazon's public registry."""
 _TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
 
 
@@ -28,10 +31,30 @@ def parse_release(text: str) -> Release:
 
 
 def release_from_image(reference: str) -> str | None:
-    """The release in the image's tag (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests."""
-    tag = parse_image(reference).tag or ""
-    match = _TAG.match(tag)
-    return match.group(0).removeprefix("v") if match else None
+    """The release in the image's tag (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests, and for images
+    of others: their tags count their own releases (lmcache/vllm-openai:v0.3.12).
+    """
+    image = parse_image(reference)
+    match = _TAG.match(image.tag or "")
+    release = match.group(0).removeprefix("v") if match else ""
+    return release if release and _counts_vllm(image.name, parse_release(release)) else None
+
+
+def _counts_vllm(name: str, release: Release) -> bool:
+    """Whether the tags of a repository are vLLM's releases.
+
+    vLLM publishes vllm/vllm-openai, vllm/vllm-openai-rocm, … and public.ecr.aws/q9t5s3a7/vllm-…; a mirror retains the
+    end of the path. A name without a namespace is not of another project: a person gave it on the host, as `import`
+    advises. If it is not vllm-openai, its tag may be that person's own number, so it must be a release that exists.
+    """
+    *above, last = name.split("/")
+    own_host = bool(above) and (":" in above[0] or "." in above[0] or above[0] == "localhost")
+    namespace = above[1 if own_host else 0 :]
+    if namespace:
+        return bool(_OWN.fullmatch(f"{namespace[-1]}/{last}"))
+    if _OWN.fullmatch(f"vllm/{last}"):
+        return True
+    return not own_host and _OLDEST_KNOWN <= release <= parse_release(NEWEST_KNOWN)
 
 
 def release_in_image(labels: Mapping[str, str], env: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from cortexctl.engines.vllm.command.read_command import CommandLine, command_line
+from cortexctl.engines.vllm.command.shells import STARTS_VLLM, why_unread
 from cortexctl.instance.labels import serving_name
 from cortexctl.observed.foreign import Running
 from cortexctl.stack.importing.draft import Draft, Place
@@ -18,13 +19,12 @@ from cortexctl.stack.importing.model_table import fill
 from cortexctl.stack.value_forms import name_form
 
 _PREFIX = serving_name("")
-_STARTS_VLLM = re.compile(r"(^|[\s/;&|(])vllm\s+serve\b|\bvllm\.entrypoints\b")
 
 
 def runs_vllm(running: Running) -> bool:
     """By its arguments, or by the name of its image."""
     named = any("vllm" in name.lower() for name in (running.image, *running.tags))
-    return named or command_line(running.argv) is not None or any(_STARTS_VLLM.search(w) for w in running.argv)
+    return named or command_line(running.argv) is not None or any(STARTS_VLLM.search(w) for w in running.argv)
 
 
 def draft_of(running: Running, place: Place) -> Draft:
@@ -40,13 +40,15 @@ def draft_of(running: Running, place: Place) -> Draft:
 
 def _refused(running: Running, line: CommandLine | None, name: str, place: Place) -> Iterator[str]:
     if line is None:
-        program = (running.argv or ("nothing",))[0]
+        yield f"{why_unread(running.argv)}, so its arguments cannot be read"
+    elif not line.model and line.reserved.get("config"):
         yield (
-            f"its command ({program} …) is not `vllm serve` or vLLM's api_server, or it is a script that does "
-            "more than start one, so its arguments cannot be read"
+            "its command line does not name the model that it serves: it is in the file "
+            f"{line.reserved['config'][0]} inside the container (--config), which cannot be read from here; declare "
+            "the model with the options of that file, without `adopt`"
         )
     elif not line.model:
-        yield "its command line does not name the model that it serves (a --config file?)"
+        yield "its command line does not name the model that it serves"
     try:
         name_form(name)
     except ValueError as cause:

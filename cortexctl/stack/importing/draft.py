@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,9 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Place:
     """The future place in the stack. `models_dir`, `hf_cache`: the host's folders, if set; `taken`: the names of other
-    models. `release`: as the server reports it; `gpus`: as the user sets them.
+    models. `release`: as the image or the server reports it (`release_from`); `gpus`: as the user sets them.
+    `other_secrets`: of each other container on the host, variable -> value; `shared`: variables of cortexctl's
+    environment that other models read, if their values cannot be compared -> the models.
     """
 
     host: str
@@ -19,13 +22,17 @@ class Place:
     taken: frozenset[str] = frozenset()
     name: str = ""
     release: str = ""
+    release_from: str = "server"
     gpus: tuple[int, ...] | None = None
+    other_secrets: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
 class Draft:
     """`table` is the model's; `notes`, by key, what its reader must know; `comments` come before the table. `needed`:
-    variables of the environment that must have the container's values. With `reasons` the table must not be used.
+    variables of the environment that must have the container's values. `overruled`: path of a secret -> why its value
+    in the container's environment does not count. With `reasons` the table must not be used.
     """
 
     name: str
@@ -34,3 +41,4 @@ class Draft:
     comments: list[str] = field(default_factory=list)
     needed: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    overruled: dict[str, str] = field(default_factory=dict)

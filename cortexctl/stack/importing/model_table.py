@@ -18,11 +18,11 @@ from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import DEFAULT_SHM_SIZE, RESTART_POLICY, Mount
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import BoundTo, Running
-from cortexctl.stack.checks import SHADOWED_ENV
 from cortexctl.stack.importing.draft import Draft, Place
-from cortexctl.stack.importing.possible_secrets import is_left_out, is_secret_variable, is_text
+from cortexctl.stack.importing.imported_env import fill_environment
+from cortexctl.stack.importing.possible_secrets import is_left_out
 from cortexctl.stack.resolve import MODELS
-from cortexctl.stack.value_forms import MOST_GPUS, publish_form, repo_form, variable_form
+from cortexctl.stack.value_forms import MOST_GPUS, publish_form, repo_form
 from cortexctl.text.units import LONGEST, show_bytes, size_in_bytes
 
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}", re.ASCII)
@@ -73,7 +73,7 @@ class _Drafting:
         table["extra_args"] = [w for o in self.line.extra if not is_left_out(o.name, o.values) for w in o.argv]
         table["ignore"] = []
         table["args"] = dict(sorted(args.items()))
-        self._environment()
+        fill_environment(running, self.place, self.line, self.draft)
         drain = self.line.reserved.get("shutdown_timeout", ("",))[-1:]
         if drain and drain[0].isdigit() and int(drain[0]) <= LONGEST:
             table["rollout"] = {"drain": f"{int(drain[0])}s"}
@@ -93,7 +93,7 @@ class _Drafting:
         table["image"] = image
         if release_from_image(image) is None and self.place.release:
             table["vllm_version"] = self.place.release
-            self.draft.notes["vllm_version"] = "as reported by its server"
+            self.draft.notes["vllm_version"] = f"as reported by its {self.place.release_from}"
         elif release_from_image(image) is None:
             self.draft.notes["image"] = 'the tag does not name the vLLM release: add vllm_version = "…"'
         if parse_image(image).digest is None and parse_image(image).tag in {None, "latest", "nightly"}:
@@ -105,6 +105,8 @@ class _Drafting:
 
     def _source(self, args: dict[str, Any]) -> None:
         model, draft = self.line.model, self.draft
+        if not model:
+            return  # one reason is enough
         inside = next((m for m in self._longest_first() if _is_below(model, m.target)), None)
         if inside is not None and model.startswith("/"):
             self._local(posixpath.normpath(inside.source + "/" + posixpath.relpath(model, inside.target)), args)
@@ -220,30 +222,6 @@ class _Drafting:
             if not ours.get(mount.target) and ":" not in mount.source + mount.target and mount.target.startswith("/"):
                 yield f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
 
-    def _environment(self) -> None:
-        table = self.draft.table
-        env: dict[str, str] = {}
-        secrets: list[str] = []
-        for name, value in sorted(self.running.env.items()):
-            if name in SHADOWED_ENV or not _is_variable(name) or not is_text(value):
-                continue
-            if is_secret_variable(name, value):
-                secrets.append(name)
-            else:
-                env[name] = value
-        for option, variable in (("api_key", "VLLM_API_KEY"), ("hf_token", "HF_TOKEN")):
-            if option in self.line.reserved and variable not in secrets:
-                secrets.append(variable)
-                flag = "--" + option.replace("_", "-")
-                self.draft.comments.append(f"Its {flag} is on the command line: it becomes the secret {variable}.")
-        secrets = [n for n in secrets if n not in env]
-        offline = self.running.env.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}
-        if offline != ("repo" not in table.get("source", {})):
-            table["offline"] = offline
-        table["env"] = env
-        table["secrets"] = {name: {"env": name} for name in sorted(secrets)}
-        self.draft.needed += sorted(secrets)
-
     def _add_comments(self) -> None:
         running, comments, name = self.running, self.draft.comments, serving_name(self.draft.name)
         if running.name != name and set(running.networks) - {"bridge", "host", "none"}:
@@ -252,6 +230,12 @@ class _Drafting:
         if running.project:
             comments.append(
                 f"Compose's project {running.project} created it: remove it there, or `up` and `down` still change it."
+            )
+        if config := self.line.reserved.get("config"):
+            comments.append(
+                f"Its --config file ({config[0]}, inside the container) sets options that are not below, and a new "
+                "container would start without them. Copy them into args before its first replacement: "
+                f"docker exec {running.name} cat {config[0]}"
             )
         if running.unsupported:
             lost = (f"{what} ({value})" if value else what for what, value in running.unsupported.items())
@@ -268,13 +252,6 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _is_index(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) < MOST_GPUS
-
-
-def _is_variable(name: str) -> bool:
-    try:
-        return bool(variable_form(name))
-    except ValueError:
-        return False
 
 
 def _is_repository(name: str) -> bool:

@@ -3,8 +3,8 @@
 
 image_tag() {
   case $1 in
-    standin) echo cortexctl-lab/stand-in:v0.32.0 ;;
-    vllm) echo cortexctl-lab/vllm-openai:v0.32.0 ;;
+    standin) echo cortexctl-lab/vllm/vllm-openai-standin:v0.32.0 ;;
+    vllm) echo cortexctl-lab/vllm/vllm-openai:v0.32.0 ;;
   esac
 }
 
@@ -31,6 +31,12 @@ ensure_image() {
   tag=$(image_tag "$1") key=$(image_key "$1")
   have=$(image_label "$tag") || have=
   [[ $have != "$key" ]] || return 0
+  # an up-to-date image under another name only needs the tag
+  old=$(timeout 20 docker image ls -q --no-trunc --filter "label=cortexctl.lab.key=$key" | head -n 1) || old=
+  if [[ -n $old ]]; then
+    timeout 20 docker tag "$old" "$tag"
+    return 0
+  fi
   [[ $1 != vllm ]] || need lscpu ps
   old=$(timeout 20 docker image inspect -f '{{.Id}}' "$tag" 2>/dev/null) || old=
   say "building $tag"

@@ -227,6 +227,11 @@ def key_spans(config: str, key: str) -> tuple[Span, ...]:
     return _spans_of_changes(_data()["configs"].get(config, {}).get(key, []))
 
 
+def environment_names() -> tuple[str, ...]:
+    """Every environment variable in the table of any release."""
+    return tuple(_data()["environment"])
+
+
 def environment_spans(variable: str) -> tuple[Span, ...]:
     return _spans(_data()["environment"].get(variable, ""))
 

@@ -5,7 +5,7 @@ Three verdicts are distinguished: the parser refuses it, start-up refuses what t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +15,13 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option, Span
 from cortexctl.engines.vllm.catalogue.reviewed import instead_of, no_effect, refusals
 from cortexctl.engines.vllm.command.advice import absence, known_release, ranges, replacement, replacement_text
+from cortexctl.engines.vllm.command.combinations import check_combinations
 from cortexctl.engines.vllm.command.json_values import JSON_KINDS, as_table
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
 from cortexctl.engines.vllm.command.values import refused, wrong_form
 from cortexctl.engines.vllm.version import Release as Number
 from cortexctl.engines.vllm.version import parse_release
+from cortexctl.text.suggest import nearest
 from cortexctl.text.toml_text import toml_value
 
 RUNNER_SINCE: Number = parse_release("0.10.1")
@@ -44,23 +46,28 @@ def check_args(
     """
     if version is None:
         forms = [f for name in sorted(args) for f in _check_form(name, args[name])]
-        return [*forms, *_missing_companions(args, catalogue.release(catalogue.releases()[-1]))]
+        newest = catalogue.release(catalogue.releases()[-1])
+        return [*forms, *_missing_companions(args, newest), *check_combinations(args)]
     of, is_newer = known_release(version)
     findings: list[ArgumentIssue] = []
     for name in sorted(args):
         findings += _checked(name, args, of, version, env or {})
-    findings += _missing_companions(args, of)
+    findings += [*_missing_companions(args, of), *check_combinations(args)]
     return [_only_likely(f) for f in findings] if is_newer else findings
 
 
-def check_env(env: Mapping[str, str], version: str | None) -> Iterator[ArgumentIssue]:
-    """vLLM variables that the release does not read."""
-    if version is None:
-        return
-    of, _ = known_release(version)
+def check_env(env: Iterable[str], version: str | None) -> Iterator[ArgumentIssue]:
+    """Names of vLLM's variables that the release does not read, or that no release reads."""
     for name in sorted(env):
         spans = catalogue.environment_spans(name)
-        if name.startswith("VLLM_") and spans and name not in of.environment:
+        if not name.startswith("VLLM_"):
+            continue
+        if not spans and (version is None or not known_release(version)[1]):
+            close = nearest(name, catalogue.environment_names(), alike=0.85)
+            plugin = "f a plugin or the image's own scripts read it, this is correct"
+            advice = f"did you mean {close}? I{plugin}" if close else f"i{plugin}"
+            yield ArgumentIssue(name, "CX308", f"no vLLM release reads {name}", advice, fatal=False)
+        elif spans and version is not None and name not in known_release(version)[0].environment:
             summary = f"vLLM {version} does not read {name} ({ranges(spans)})"
             yield ArgumentIssue(name, "CX308", summary, _of_option(name), fatal=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from cortexctl.engines.base import ArgumentIssue
@@ -27,7 +28,7 @@ def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str
     argv, slips = _without_one_dash(argv, of)
     parsed = parse(["m", *argv], of, "serve")
     findings = [ArgumentIssue(name, "CX304", text, RESERVED[name]) for name, text in reserved]
-    findings += [_of_slip(slip) for slip in slips]
+    findings += [_of_slip(slip, RESERVED) for slip in slips]
     short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & RESERVED.keys())]
     findings += [ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name]) for name, flag in short]
     for name in sorted(parsed.spelled.keys() & args.keys()):
@@ -43,22 +44,24 @@ def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str
             findings.append(
                 ArgumentIssue(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}")
             )
-    return [*findings, *misread(parsed.options, of), *check_unknown(parsed.unknown, version)]
+    return [*findings, *misread(parsed.options, of), *check_unknown(parsed.unknown, version, RESERVED)]
 
 
-def check_unknown(unknown: Sequence[str], version: str | None) -> Iterator[ArgumentIssue]:
+def check_unknown(
+    unknown: Sequence[str], version: str | None, owned: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[ArgumentIssue]:
     """The words of a command line that no option of the release takes. Those behind an unknown option may be its
-    values.
+    values. `owned`: options that must not be there -> what to write instead.
     """
     of, _ = known_release(version or catalogue.releases()[-1])
     has_option = False
     for at, word in enumerate(unknown):
         slip = slip_in(word, of)
-        if slip is not None and not (slip.name in RESERVED and word.startswith("--")):
-            yield _of_slip(slip)
+        if slip is not None:
+            yield _of_slip(slip, owned)
             has_option = True
         elif word.startswith("-"):
-            yield from _unknown_word(word, unknown[at + 1 :], version)
+            yield from _unknown_word(word, unknown[at + 1 :], version, owned)
             has_option = True
         elif not has_option:
             twice = word in {"vllm", "serve"}
@@ -68,9 +71,9 @@ def check_unknown(unknown: Sequence[str], version: str | None) -> Iterator[Argum
             has_option = twice  # one sentence is enough
 
 
-def _of_slip(slip: Slip) -> ArgumentIssue:
-    if slip.name in RESERVED:
-        return ArgumentIssue(slip.name, "CX304", f"{slip.text}; and it is set by cortexctl", RESERVED[slip.name])
+def _of_slip(slip: Slip, owned: Mapping[str, str]) -> ArgumentIssue:
+    if slip.name in owned:
+        return ArgumentIssue(slip.name, "CX304", f"{slip.text}; and it is set by cortexctl", owned[slip.name])
     return ArgumentIssue(slip.name, "CX301", slip.text, slip.fix)
 
 
@@ -92,19 +95,21 @@ def _without_one_dash(argv: Sequence[str], of: Release) -> tuple[list[str], list
     return allowed, slips
 
 
-def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[ArgumentIssue]:
+def _unknown_word(
+    word: str, after: Sequence[str], version: str | None, owned: Mapping[str, str]
+) -> Iterator[ArgumentIssue]:
     """`after`: the arguments behind it, which are its values if it contains none itself."""
     flag, equals, text = word.partition("=")
     name = flag.lstrip("-").partition(".")[0].replace("-", "_")
     values = [text] if equals else list(_until_next_option(after))
     spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
-    if name in RESERVED:
-        yield ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name])
+    if name in owned:
+        yield ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", owned[name])
     elif spans and version:
         advice = replacement(name, version, _as_value(name, values))
         yield ArgumentIssue(name, "CX301", f"vLLM {version} has no {flag} ({ranges(spans)})", advice)
     elif version:
-        close = nearest(name, catalogue.option_names()) if len(name) > 2 else None
+        close = nearest(name, catalogue.option_names(), alike=0.75) if len(name) > 2 else None
         plugin = "f a plugin or a patch in the image adds it, this is correct; otherwise vLLM exits"
         advice = f"did you mean --{close.replace('_', '-')}? I{plugin}" if close else f"i{plugin}"
         yield ArgumentIssue(name, "CX310", f"no vLLM release has {flag}", advice, fatal=False)

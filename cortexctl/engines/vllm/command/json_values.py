@@ -86,5 +86,5 @@ def _read(text: str) -> Any:
         return None
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # {{}} is a set that holds a set
         return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from cortexctl.engines.vllm.catalogue.facts import Option as Facts
 from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import RESERVED
+from cortexctl.engines.vllm.command.shells import SHELLS, name_of_program, script_of, simple_command
 from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.instance.spec import Server
@@ -25,10 +25,6 @@ SERVE = ("vllm", "serve")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container
 _OPTION = re.compile(r"--?[A-Za-z]")
-_SHELLS = {"sh", "bash", "dash", "ash"}
-_SHELL_WORK = re.compile(r"[$`\n]|(?:^|\s)#")
-"""Characters with which a shell does more than start a program: the arguments are then unknown."""
-_OPERATORS = ";&|<>()"
 SWITCH, MANY = -1, 1 << 30
 """How many arguments an option takes that may be followed by true or false, and one that takes all that follow."""
 
@@ -141,21 +137,16 @@ def _option(word: str) -> tuple[Option, int]:
 def program_of(argv: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
     """SERVE or MODULE, in any spelling, and the arguments after it; None as in `command_line`."""
     rest = list(argv)
-    if len(rest) >= 3 and _program(rest[0]) in _SHELLS and re.fullmatch(r"-[a-z]*c", rest[1]):
-        if len(rest) > 3 or (inside := _simple_command(rest[2])) is None:
-            return None
-        rest = inside
-    if len(rest) >= 2 and _program(rest[0]) == "vllm" and rest[1] == "serve":
+    if rest and name_of_program(rest[0]) in SHELLS:
+        script = script_of(rest)
+        rest = (simple_command(script) if script is not None else None) or []
+    if len(rest) >= 2 and name_of_program(rest[0]) == "vllm" and rest[1] == "serve":
         return SERVE, rest[2:]
-    if rest and re.fullmatch(r"python[\d.]*", _program(rest[0])):
+    if rest and re.fullmatch(r"python[\d.]*", name_of_program(rest[0])):
         rest = [rest[0], *(rest[2:] if rest[1:2] == ["-u"] else rest[1:])]
         if rest[1:3] == list(MODULE[1:]):
             return MODULE, rest[3:]
     return None
-
-
-def _program(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _base(name: str) -> str:
@@ -165,22 +156,6 @@ def _base(name: str) -> str:
 
 def _is_argument(name: str) -> bool:
     return _base(name) not in RESERVED and bool(catalogue.option_spans(_base(name)))
-
-
-def _simple_command(script: str) -> list[str] | None:
-    """The arguments of a script that only starts one program."""
-    script = script.replace("\\\n", " ").strip()
-    if _SHELL_WORK.search(script):
-        return None
-    try:
-        lexer = shlex.shlex(script, posix=True, punctuation_chars=_OPERATORS)
-        lexer.whitespace_split, lexer.commenters = True, ""
-        argv = list(lexer)
-    except ValueError:
-        return None
-    if any(word and set(word) <= set(_OPERATORS) for word in argv):
-        return None
-    return argv[1:] if argv[:1] == ["exec"] else argv
 
 
 def _typed(by_name: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

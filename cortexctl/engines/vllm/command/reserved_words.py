@@ -9,6 +9,8 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import RESERVED
 
+_END = re.compile(r"[=\s]")
+"""The end of an option whose value is in the same word."""
 _SECRETS = ("--api-key", "--hf-token")
 """Options whose values are secrets."""
 
@@ -22,13 +24,13 @@ def without_reserved(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, st
     reserved: list[tuple[str, str]] = []
     skips = False
     for word in argv:
-        name, flag = _name_in(word), word.partition("=")[0]
+        name, flag = _name_in(word), _END.split(word, maxsplit=1)[0]
         if name in RESERVED:
             reserved.append((name, f"{flag} is set by cortexctl"))
-            skips = "=" not in word
+            skips = not _END.search(word)
         elif secret := reserved_secret(word):
             reserved.append((secret, f"{flag} can mean --{secret.replace('_', '-')}, which is set by cortexctl"))
-            skips = "=" not in word
+            skips = not _END.search(word)
         elif skips and not word.startswith("-"):
             continue
         else:
@@ -41,7 +43,7 @@ def reserved_secret(word: str) -> str:
     """The option with a secret value that an argument sets, in any spelling that a release accepts: with underscores, a
     value behind "=", a key behind a dot, or shortened as far as it begins like one. Empty for every other argument.
     """
-    flag = re.split(r"[=.]", word, maxsplit=1)[0].translate(TO_MINUS).replace("_", "-").lower()
+    flag = re.split(r"[=.\s]", word, maxsplit=1)[0].translate(TO_MINUS).replace("_", "-").lower()
     if flag.startswith("-") and "--" + flag.lstrip("-") in _SECRETS:
         return flag.lstrip("-").replace("-", "_")
     if len(flag) <= len("--") or not flag.startswith("--") or catalogue.option_spans(flag[2:].replace("-", "_")):
@@ -51,4 +53,5 @@ def reserved_secret(word: str) -> str:
 
 def _name_in(word: str) -> str:
     """The option that an argument seems to set."""
-    return word[2:].partition("=")[0].partition(".")[0].replace("-", "_") if word.startswith("--") else ""
+    flag = re.split(r"[=.\s]", word, maxsplit=1)[0]
+    return flag[2:].replace("-", "_") if flag.startswith("--") else ""

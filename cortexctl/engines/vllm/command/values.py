@@ -37,7 +37,7 @@ def takes_several(option: Option) -> bool:
 def wrong_form(option: Option, value: Any) -> str:
     """The problem with the form of a value in the stack: "expected …, found …"; empty if there is none."""
     if not takes_several(option):
-        is_json_text = isinstance(value, str) and decoded(value) is not None and option.kind in {"json", *TABLES}
+        is_json_text = option.kind in {"json", *TABLES} and isinstance(value, str) and decoded(value) is not None
         shown = "JSON in a text" if is_json_text else _shown(value)
         return "" if _has_form(option, value) else f"expected {_noun(option)}, found {shown}"
     if not isinstance(value, list | tuple):

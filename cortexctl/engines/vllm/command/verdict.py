@@ -47,9 +47,10 @@ def judge(argv: Sequence[str], version: str, files: Files = MappingProxyType({})
         return verdict
     parsed = parse(argv, of, entry, files)
     values = _other_than_defaults(parsed, of)
-    faults = [*_faults(parsed, of, entry, argv)]
+    faults = _faults(parsed, of, entry, argv)
     placeholders = [w for w in argv if _PLACEHOLDER.search(w)]
-    if placeholders and all(_is_about(placeholders, text) for _, text in faults):
+    faults = [(kind, text) for kind, text in faults if not _is_about(placeholders, text)]
+    if placeholders and not faults:
         return Verdict(version, "unknown", values=values, unclear=tuple(_unfilled(placeholders)))
     if faults:
         return Verdict(version, faults[0][0], tuple(text for _, text in faults), values=values)
