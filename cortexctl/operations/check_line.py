@@ -14,7 +14,7 @@ from cortexctl.engines.base import Verdict
 from cortexctl.engines.vllm.command.reserved_words import reserved_secret
 from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.errors import UsageError
-from cortexctl.instance.secret import hidden, masked
+from cortexctl.instance.secret import hidden, masked, may_be_secret
 from cortexctl.stack.document import SECRET_NAME
 
 
@@ -52,8 +52,11 @@ def check_line(line: str, version: str) -> Verdict:
 
 
 def _secrets_in(argv: Sequence[str]) -> set[str]:
-    """The values of options with a secret, in any spelling."""
-    secrets = set()
+    """The values of options with a secret, in any spelling, and tokens; vLLM writes dashes for underscores in a word
+    that it takes for an option.
+    """
+    tokens = {part for word in argv for part in re.split(r"[=\s]", word) if may_be_secret(part)}
+    secrets = tokens | {token.replace("_", "-") for token in tokens}
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if reserved_secret(word):
             _, *own = re.split(r"[=\s]", word, maxsplit=1)

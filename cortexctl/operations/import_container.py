@@ -12,7 +12,6 @@ from typing import Any
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.registry import DEFAULT, engine_named
-from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
 from cortexctl.hosts.read import Inspection
 from cortexctl.instance import labels
@@ -149,7 +148,7 @@ class Import:
         """The secrets of a container that runs vLLM; none for any other container."""
         if id_ not in self.inspections or not runs_vllm(running := self._running(id_)):
             return {}
-        return secret_values(running, command_line(running.argv))
+        return secret_values(running)
 
     def _shared(self, id_: str) -> Mapping[str, tuple[str, ...]]:
         """The variables that other models of the stack read, unless this machine has the container's value in them."""

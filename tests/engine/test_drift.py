@@ -157,7 +157,7 @@ def test_another_network_beside_its_own_is_no_drift(live: LiveDaemon, serving: S
 
 
 def test_an_image_tag_that_was_moved(live: LiveDaemon, stack: StackFile) -> None:
-    image, other = f"{live.stack}/stand-in:v0.32.0", f"{live.stack}/other:v0.32.0"
+    image, other = f"{live.stack}-stand-in:v0.32.0", f"{live.stack}-other:v0.32.0"
     live.docker_cli("tag", STAND_IN, image)
     live.docker_cli("commit", "--change", "LABEL other=1", _any_container(live), other)
     try:

@@ -46,7 +46,7 @@ def hostile(live: LiveDaemon, tmp_path: Path, request: pytest.FixtureRequest) ->
     program = tmp_path / "vllm"
     program.write_text(WRITES.format(piece=piece, times=times))
     program.chmod(0o755)
-    image, name = f"{live.stack}/hostile:v0.32.0", f"{live.stack}-hostile"
+    image, name = f"{live.stack}-hostile:v0.32.0", f"{live.stack}-hostile"
     live.docker_cli("create", "--name", name, STAND_IN)
     try:
         live.docker_cli("cp", str(program), f"{name}:/usr/local/bin/vllm")

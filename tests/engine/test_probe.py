@@ -46,7 +46,7 @@ class Image:
             (self.folder / release / f"vllm-{layout}.dist-info" / "METADATA").write_text(
                 f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}\n"
             )
-        name = f"{self.live.stack}/small:v{release}"
+        name = f"{self.live.stack}-small:v{release}"
         container = self.live.docker_cli("create", "--label", f"cxt.test={self.live.stack}", STAND_IN)
         self.live.docker_cli("cp", f"{self.folder / release}", f"{container}:/small")
         changes = [f"ENV PYTHONPATH=/small {' '.join(f'{k}={v}' for k, v in env.items())}".rstrip()]
@@ -101,7 +101,7 @@ def test_an_argument_that_the_image_refuses_is_an_error_of_the_plan(
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
     assert planned.code == 1
     assert (
-        f"Error[CX312] {stack.address}: the parser in {live.stack}/small:v0.32.0 (vLLM 0.32.0) refuses" in planned.out
+        f"Error[CX312] {stack.address}: the parser in {live.stack}-small:v0.32.0 (vLLM 0.32.0) refuses" in planned.out
     )
     assert "block_size = 16" in planned.out
     assert "unrecognized arguments: --block-size 16" in planned.out
@@ -109,9 +109,9 @@ def test_an_argument_that_the_image_refuses_is_an_error_of_the_plan(
 
 def test_another_release_than_that_of_the_stack_is_reported(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     name = image.make("0.31.0")
-    live.docker_cli("tag", name, f"{live.stack}/small:v0.32.0")
-    image.names.append(f"{live.stack}/small:v0.32.0")
-    stack.write(image=f"{live.stack}/small:v0.32.0", more=stack.args(block_size=16))
+    live.docker_cli("tag", name, f"{live.stack}-small:v0.32.0")
+    image.names.append(f"{live.stack}-small:v0.32.0")
+    stack.write(image=f"{live.stack}-small:v0.32.0", more=stack.args(block_size=16))
     planned = live.cortexctl("plan", str(stack), "--probe")
     assert "contains vLLM 0.31.0, but the stack assumes 0.32.0" in planned.err
     assert 'set vllm_version = "0.31.0"' in " ".join(planned.out.split())

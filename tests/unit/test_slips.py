@@ -26,9 +26,9 @@ def test_a_long_name_with_another_dash_is_named_with_two(version: str) -> None:
         for flag in flags:
             value = f"{flag}=1"
             refused = judge(["m", value], version)
-            told = " ".join([*refused.refused, *(f.help for f in refused.at_start if f.fatal)])
+            texts = " ".join([*refused.refused, *(f.help for f in refused.at_start if f.fatal)])
             assert refused.starts is False, value
-            assert option.name in RESERVED or f"write {option.flag}" in told, (value, told)
+            assert option.name in RESERVED or f"write {option.flag}" in texts, (value, texts)
             (finding, *_) = [f for f in check_extra_args([value], version, {}) if f.fatal]
             assert option.name in RESERVED or finding.help == f"write {option.flag}", value
 
@@ -64,6 +64,11 @@ def test_a_slip_is_named(argv: list[str], text: str) -> None:
     assert "(since" not in "\n".join(verdict.refused), "the release has the option"
     findings = check_extra_args(argv, "0.23.0", {})
     assert text in "\n".join(f"{f.summary}; {f.help}" for f in findings)
+
+
+def test_values_of_an_unknown_option_are_not_slips() -> None:
+    for value in ("", " ", f"{DASHES[4]} x", "“x”", "x y", "auto"):
+        assert [f.rule for f in check_extra_args(["--quux", value], "0.32.0", {})] == ["CX310"], value
 
 
 def test_a_program_named_twice_is_reported_once() -> None:

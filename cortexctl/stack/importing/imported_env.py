@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from cortexctl.engines.vllm.command.read_command import CommandLine
+from cortexctl.engines.vllm.command.read_command import CommandLine, command_line
 from cortexctl.observed.foreign import Running
 from cortexctl.stack.checks import SHADOWED_ENV
 from cortexctl.stack.importing.draft import Draft, Place
@@ -16,8 +16,9 @@ OF_OPTION = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
 """Option with a secret value -> the variable with the same meaning. vLLM uses the option if both are set."""
 
 
-def secret_values(running: Running, line: CommandLine | None) -> Mapping[str, str]:
+def secret_values(running: Running) -> Mapping[str, str]:
     """The secrets of a container: variable -> the value that its server uses."""
+    line = command_line(running.argv)
     values = {
         name: value
         for name, value in running.env.items()
@@ -31,7 +32,7 @@ def fill_environment(running: Running, place: Place, line: CommandLine, draft: D
     """`env`, `secrets` and `offline` of the draft's table. An empty variable with the name of a secret has no value to
     refer to: it stays in `ignore`.
     """
-    secrets = secret_values(running, line)
+    secrets = secret_values(running)
     draft.table["env"] = {
         name: value
         for name, value in sorted(running.env.items())

@@ -56,7 +56,7 @@ def check_unknown(
     of, _ = known_release(version or catalogue.releases()[-1])
     has_option = False
     for at, word in enumerate(unknown):
-        slip = slip_in(word, of)
+        slip = slip_in(word, of, may_be_value=has_option)
         if slip is not None:
             yield _of_slip(slip, owned)
             has_option = True

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.command.dashes import DASHES, TO_MINUS
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
-from cortexctl.instance.secret_shape import may_be_secret
 
 _QUOTES = re.compile("^[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]|[\u2018\u2019\u201c\u201d\u201f\u00bb]$")
 _FLAG = re.compile(r"--?[A-Za-z]")
@@ -28,8 +28,16 @@ class Slip:
         return f"{self.text}; {self.fix}" if self.fix else self.text
 
 
-def slip_in(word: str, of: Release) -> Slip | None:
-    """The slip in an argument that is not an option of the release. No text contains a value."""
+def slip_in(word: str, of: Release, *, may_be_value: bool = False) -> Slip | None:
+    """The slip in an argument that is not an option of the release. `may_be_value`: of an unknown option before it;
+    then only the name of a known option is a slip. No text contains a value that may be a secret.
+    """
+    slip = _slip(word, of)
+    is_known = slip is not None and (slip.name in RESERVED or bool(catalogue.option_spans(slip.name)))
+    return slip if is_known or not may_be_value else None
+
+
+def _slip(word: str, of: Release) -> Slip | None:
     if not word.strip("\\ \t\r\n"):
         return Slip("", "a word is blank, as after a backslash that is not the last character of its line", "remove it")
     return _glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
@@ -78,7 +86,7 @@ def _glued(word: str, of: Release) -> Slip | None:
     first, _, rest = re.sub(r"\s", " ", plain).partition(" ")
     name = _name_in(first)
     if rest and "=" not in first:
-        shown = "…" if name in RESERVED or may_be_secret(rest) or not _is_long(name, of) else rest.strip()
+        shown = rest.strip() if _is_long(name, of) and _is_plain(rest.strip(), of.flags()[_long(name)]) else "…"
         return Slip(name, f'two words are in one: "{first} {shown}"', f'write two words: "{first}", "{shown}"')
     flag = plain.partition("=")[0].replace("_", "-")
     if "--" in flag[2:]:
@@ -88,7 +96,7 @@ def _glued(word: str, of: Release) -> Slip | None:
         value = plain[len(start) :]
         option = of.flags()[start]
         separate = value[:1] == ":" or value[:1].isdigit() or value in (option.choices or ())
-        if separate and option.name not in RESERVED and not may_be_secret(value):
+        if separate and _is_plain(value.lstrip(":"), option):
             return Slip(
                 option.name, f"{start} and its value are in one word", f'write "{start}", "{value.lstrip(":")}"'
             )
@@ -119,6 +127,14 @@ def _spelled_otherwise(word: str, of: Release) -> Slip | None:
             positive, f"vLLM has no {head}: {option.flag} cannot be negated", f"leave {option.flag} out instead"
         )
     return None
+
+
+def _is_plain(value: str, option: Option) -> bool:
+    """Whether a value can be shown: a number, a size, or one of the option's own choices."""
+    return bool(re.fullmatch(r"[0-9.]{1,9}[kKmMgG]?", value)) or value in {
+        *(option.choices or ()),
+        *option.soft_choices,
+    }
 
 
 def _is_long(name: str, of: Release) -> bool:
