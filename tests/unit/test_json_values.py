@@ -93,6 +93,8 @@ def test_an_import_reads_the_table_of_a_command_line(version: str) -> None:
         ("speculative_config", json.dumps({"a": "x" * 400}), "[models.NAME.args.speculative_config]"),
         ("speculative_config", "{“method”: 1}", "typographic quotes (“)"),
         ("speculative_config", "{method: eagle3}", "single quotes"),
+        ("cudagraph_capture_sizes", "[1, 2, 4]", "cudagraph_capture_sizes = [1, 2, 4]"),
+        ("lora_modules", '["a=/p"]', 'lora_modules = ["a=/p"]'),
     ],
 )
 def test_the_help_is_the_table_to_write(name: str, text: str, fix: str) -> None:

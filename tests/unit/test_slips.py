@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.verdict import judge
 
 
-@pytest.mark.parametrize("version", releases()[::3])
+@pytest.mark.parametrize("version", releases()[::6])
 def test_a_long_name_with_another_dash_is_named_with_two(version: str) -> None:
     """Of every option: one dash, three, and each dash of a word processor, in a line and in `extra_args`."""
     of = release(version)
@@ -49,6 +49,9 @@ def test_a_long_name_with_another_dash_is_named_with_two(version: str) -> None:
         (["--no-dtype"], "--dtype cannot be negated"),
         (["“--dtype”", "auto"], "--dtype has a quote of a word processor (“)"),
         (["\\"], "a word is blank"),
+        (["--dtype\u200b", "auto"], "--dtype has an invisible character (U+200B)"),
+        (["\ufeff--dtype", "auto"], "--dtype has an invisible character (U+FEFF)"),
+        (["--dtype\u00a0auto"], 'write two words: "--dtype", "auto"'),
         (["--max-model-length", "8"], "did you mean --max-model-len?"),
         (["auto"], "auto belongs to no option"),
         (["--cuda-graph-sizes", "2048", "4096"], "cudagraph_capture_sizes = [2048, 4096]"),

@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.catalogue.facts import Option, Span
 from cortexctl.engines.vllm.catalogue.reviewed import instead_of, no_effect, refusals
 from cortexctl.engines.vllm.command.advice import absence, known_release, ranges, replacement, replacement_text
 from cortexctl.engines.vllm.command.combinations import check_combinations
-from cortexctl.engines.vllm.command.json_values import JSON_KINDS, as_table
+from cortexctl.engines.vllm.command.json_values import as_table
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
 from cortexctl.engines.vllm.command.values import refused, wrong_form
 from cortexctl.engines.vllm.version import Release as Number
@@ -120,7 +120,7 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
     """The form, the choices that the parser enforces, and the keys of nested tables."""
     wrong = wrong_form(option, value)
     if wrong:
-        table = as_table(option, value) if isinstance(value, str) and option.kind in JSON_KINDS else ""
+        table = as_table(option, value) if isinstance(value, str) else ""
         yield ArgumentIssue(option.name, "CX104", f"args.{option.name}: {wrong}", table, about="form")
         return
     nested = list(_nested(option, value, of, version))

@@ -9,6 +9,7 @@ from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.check import check_args, check_env
 from cortexctl.engines.vllm.command.check_raw import check_extra_args
+from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.instance.spec import Server
 from cortexctl.text.suggest import nearest
@@ -28,7 +29,7 @@ def check_server(server: Server, env: Mapping[str, str]) -> Iterator[ArgumentIss
 
 def _instead(key: str) -> str:
     """The replacement for a key of `args` that vLLM never had, or that the stack sets elsewhere."""
-    plain = key.replace("-", "_")
+    plain = key.translate(TO_MINUS).lstrip("-").replace("-", "_")
     if plain in RESERVED:
         return RESERVED[plain]
     if plain in ALIASES:

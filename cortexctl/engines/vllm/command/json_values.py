@@ -44,7 +44,11 @@ def decoded(text: str) -> Any:
 
 
 def as_table(option: Option, text: str) -> str:
-    """The help for JSON text in a stack: what to write instead. Empty if the text holds no table."""
+    """The help for JSON text in a stack: what to write instead. Empty if the text holds no table or list."""
+    if option.kind not in JSON_KINDS:
+        value = decoded(text) if option.repeats or option.nargs not in {None, "?"} else None
+        is_list = isinstance(value, list) and not shape_of_secret(text)
+        return f"write it without the quotes around it: {option.name} = {toml_value(value)}" if is_list else ""
     pairs = dict(part.split("=") for part in text.split(",")) if _PAIRS.fullmatch(text.strip()) else {}
     value = decoded(text) or {key: int(number) for key, number in pairs.items()}
     if not value or not is_json_value(option, value):

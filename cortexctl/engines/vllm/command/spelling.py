@@ -13,6 +13,7 @@ from cortexctl.engines.vllm.command.dashes import DASHES, TO_MINUS
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 
 _QUOTES = re.compile("^[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]|[\u2018\u2019\u201c\u201d\u201f\u00bb]$")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _FLAG = re.compile(r"--?[A-Za-z]")
 
 
@@ -40,6 +41,10 @@ def slip_in(word: str, of: Release, *, may_be_value: bool = False) -> Slip | Non
 def _slip(word: str, of: Release) -> Slip | None:
     if not word.strip("\\ \t\r\n"):
         return Slip("", "a word is blank, as after a backslash that is not the last character of its line", "remove it")
+    if hidden := _INVISIBLE.search(word):
+        name = _name_in(_INVISIBLE.sub("", word))
+        text = f"{_long(name)} has an invisible character (U+{ord(hidden.group()):04X}), as copies from web pages have"
+        return Slip(name, text, "write it anew") if _is_long(name, of) or name in RESERVED else None
     return _glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
 
 
