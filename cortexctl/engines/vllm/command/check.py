@@ -14,10 +14,10 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option, Span
 from cortexctl.engines.vllm.catalogue.reviewed import instead_of, no_effect, refusals
-from cortexctl.engines.vllm.command.advice import absence, known_release, ranges, replacement, replacement_text
 from cortexctl.engines.vllm.command.combinations import check_combinations
 from cortexctl.engines.vllm.command.json_values import as_table
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
+from cortexctl.engines.vllm.command.replacements import absence, known_release, ranges, replacement, replacement_text
 from cortexctl.engines.vllm.command.values import refused, wrong_form
 from cortexctl.engines.vllm.version import Release as Number
 from cortexctl.engines.vllm.version import parse_release

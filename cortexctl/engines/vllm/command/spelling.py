@@ -44,7 +44,7 @@ def _slip(word: str, of: Release) -> Slip | None:
     if hidden := _INVISIBLE.search(word):
         name = _name_in(_INVISIBLE.sub("", word))
         text = f"{_long(name)} has an invisible character (U+{ord(hidden.group()):04X}), as copies from web pages have"
-        return Slip(name, text, "write it anew") if _is_long(name, of) or name in RESERVED else None
+        return Slip(name, text, "type it again") if _is_long(name, of) or name in RESERVED else None
     return _glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
 
 
