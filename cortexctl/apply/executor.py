@@ -1,4 +1,4 @@
-"""Runs the plan's steps: steps that are ready run, hosts side by side; a failed change is undone; its dependents wait.
+"""Runs the plan's steps: steps that are ready run side by side; a failed change is undone; its dependents do not start.
 
 It decides nothing about containers: the plan did, and `plan.recipes.undo` has the steps of a rollback.
 """
@@ -27,6 +27,7 @@ from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, StepTimes
 from cortexctl.apply.run_hooks import NO_HOOKS
+from cortexctl.apply.turns import Turns
 from cortexctl.errors import CortexctlError, DaemonUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.recipes import restored, undo, undo_unnoticed
@@ -115,11 +116,7 @@ class Executor:
     recorder: Recorder = NO_RECORDS
     explain: Callable[[CortexctlError], CortexctlError] = explained
     """Reads the cause from a failure's log; called after everything that can be restored is restored."""
-    _done: set[str] = field(default_factory=set)
-    _underway: set[tuple[str, str]] = field(default_factory=set)
-    """Host and address of the changes that have touched a serving container, or started a new one: they always
-    finish.
-    """
+    _turns: Turns = field(init=False)
     _failures: int = 0
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
@@ -127,39 +124,34 @@ class Executor:
     """By address: how long starts and stops took, for the record."""
     _started: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._turns = Turns(self.plan)
+
     def run(self, steps: Sequence[Step] | None = None) -> Result:
         """Run `steps` (all of the plan's if None) to the end, or until the failure limit is reached.
 
-        A failure always ends its host: the following steps may need what it did not provide. Steps that an earlier call
-        of the same executor has done count as done.
+        A failure always ends its host: no other change begins there. Changes that are underway finish. Steps that an
+        earlier call of the same executor has done count as done.
         """
-        pending = {s.id: s for s in (self.plan.steps if steps is None else steps)}
+        turns = self._turns
+        turns.add(self.plan.steps if steps is None else steps)
         running: dict[Future[CortexctlError | None], Step] = {}
         with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
-            while pending or running:
-                # A step that waits for a free worker has not started: it stays pending, and an interrupt stops it too.
-                for step in self._ready(pending)[: self.parallelism - len(running)]:
-                    if not isinstance(step.task, UNNOTICED):
-                        self._underway.add((step.host, step.address))
-                    running[pool.submit(self._attempt, step)] = pending.pop(step.id)
+            while turns.are_left or running:
+                # A step that waits for a free worker has not started: an interrupt stops it too.
+                for step in turns.take(self.parallelism - len(running), begins_more=self.begins_more):
+                    running[pool.submit(self._attempt, step)] = step
                 if not running:
                     break
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    self._settle(running.pop(future), future.result(), pending)
-        return self._result(pending)
+                    self._settle(running.pop(future), future.result())
+        return self._result()
 
     def _emit(self, event: Event) -> None:
         """The listener may be gone (a closed pipe, a lost terminal); the work continues."""
         with suppress(Exception):
             self.emit(bounded(event))
-
-    def _ready(self, pending: dict[str, Step]) -> list[Step]:
-        ready = [s for s in pending.values() if self._done.issuperset(s.after)]
-        if self.begins_more:
-            return ready
-        # Half of a replacement is an outage: running changes finish, and no new ones start.
-        return [s for s in ready if s.address and (s.host, s.address) in self._underway]
 
     @property
     def begins_more(self) -> bool:
@@ -247,18 +239,14 @@ class Executor:
             case StopContainer():
                 self.durations[step.address] = replace(known, stop=now - began)
 
-    def _settle(self, step: Step, failure: CortexctlError | None, pending: dict[str, Step]) -> None:
+    def _settle(self, step: Step, failure: CortexctlError | None) -> None:
         if failure is None:
-            self._done.add(step.id)
+            self._turns.finish(step)
             return
         self._failures += 1
         if not step.address:
             self._host_failures.append((step.host, failure))
-        lost = {step.id}
-        while dependents := [s for s in pending.values() if lost.intersection(s.after)]:
-            for later in dependents:
-                lost.add(later.id)
-                del pending[later.id]
+        self._turns.fail(step)
 
     def _undo(self, change: Change, step: Step, failure: CortexctlError) -> Outcome:
         if self._passed_gate(change) or change.detail.policy.on_failure == "halt":
@@ -320,27 +308,27 @@ class Executor:
 
     def _passed_gate(self, change: Change) -> bool:
         gates = [s for s in self.plan.steps_of(change) if isinstance(s.task, PassGate)]
-        return bool(gates) and all(s.id in self._done for s in gates)
+        return bool(gates) and all(s.id in self._turns.done for s in gates)
 
     def _change_of(self, step: Step) -> Change | None:
         return next((c for c in self.plan.changes if c.address == step.address and c.host == step.host), None)
 
-    def _result(self, pending: dict[str, Step]) -> Result:
+    def _result(self) -> Result:
         outcomes = []
         for change in self.plan.effective:
             steps = self.plan.steps_of(change)
             if change.address in self._outcomes:
                 outcomes.append(self._outcomes[change.address])
-            elif all(s.id in self._done for s in steps):
+            elif all(s.id in self._turns.done for s in steps):
                 outcomes.append(Outcome(change, Fate.DONE))
             else:
                 is_unfinished = self._is_unfinished(change)
                 fate = Fate.FAILED if is_unfinished else Fate.NOT_STARTED
                 outcomes.append(Outcome(change, fate, left_behind=is_unfinished))
         spent = self._failures >= self.plan.max_failures
-        interrupted = bool(pending) and self.interrupted()
+        interrupted = self._turns.are_left and self.interrupted()
         return Result(tuple(outcomes), tuple(self._host_failures), interrupted, budget_spent=spent)
 
     def _is_unfinished(self, change: Change) -> bool:
         """A candidate that was created and not started has no visible effect; the next apply continues with it."""
-        return any(s.id in self._done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))
+        return any(s.id in self._turns.done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))

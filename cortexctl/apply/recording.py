@@ -7,6 +7,7 @@ run is killed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,8 @@ class Recording:
     _now: dict[str, Applied] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
     _restored: dict[str, Applied] = field(default_factory=dict)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    """Held during each call: changes of one host run at the same time, and all of them write the one record."""
 
     def open(self) -> None:
         """Read the record of earlier runs, once. An unreadable record is not overwritten either."""
@@ -151,17 +154,20 @@ class Records:
     def begins(self, change: Change) -> None:
         """Before the first step of a change."""
         if recording := self._by_host.get(change.host):
-            recording.begins(change)
+            with recording.guard:
+                recording.begins(change)
 
     def proven(self, change: Change) -> None:
         """It has passed its gate."""
         if recording := self._by_host.get(change.host):
-            recording.proven(change)
+            with recording.guard:
+                recording.proven(change)
 
     def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again."""
         if recording := self._by_host.get(change.host):
-            recording.is_restored(change)
+            with recording.guard:
+                recording.is_restored(change)
 
     def end(self, done: frozenset[str], durations: Mapping[str, StepTimes]) -> None:
         """The run is over."""

@@ -57,6 +57,10 @@ class Smoke:
     dimensions: int | None = None
 
 
+PARALLEL_STARTS = 4
+"""Per host. A start reads its weights as fast as it can, holds them in host memory and compiles on several cores. A few
+of them use a fast drive fully; more only slow each other down, until one of them seems to make no progress.
+"""
 STARTS_AT_MOST = 6
 """A start that makes progress but never becomes ready fails after this many start-up time-outs."""
 
@@ -152,6 +156,8 @@ class Desired:
     """Old name of a model -> its name now."""
     max_failures: int = 1
     """Maximum number of failed changes of an apply; after that, no new changes start."""
+    parallel_starts: int = PARALLEL_STARTS
+    """Maximum number of containers that start at the same time on one host."""
     disabled: tuple[str, ...] = ()
     """Models that are in the stack, with `enabled = false`."""
     retired: tuple[str, ...] = ()

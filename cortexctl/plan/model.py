@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortexctl.desired.hook import Hook
-from cortexctl.desired.stack import Host, Policy
+from cortexctl.desired.stack import PARALLEL_STARTS, Host, Policy
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.labels import owner
 from cortexctl.instance.spec import Spec
@@ -175,6 +175,8 @@ class Plan:
     rollouts: tuple[Rollout, ...] = ()
     max_failures: int = 1
     """After this number of failed changes, no other change is started."""
+    parallel_starts: int = PARALLEL_STARTS
+    """The number of containers that may start at the same time on one host."""
     diagnostics: tuple[Diagnostic, ...] = ()
     hooks: tuple[Hook, ...] = ()
     """The stack's hooks that this plan reaches, in running order within each point."""

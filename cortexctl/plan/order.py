@@ -59,9 +59,25 @@ def ranks_of(desired: Desired) -> dict[str, int]:
     return {model: depth(model, frozenset()) for model in after}
 
 
-def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
-    """Across hosts: a model's first step waits for the last steps of the models in its `after`."""
+def _all_before(desired: Desired) -> dict[str, list[str]]:
+    """The models that each model waits for, directly or not. A cycle (which is refused elsewhere) ends the chain."""
     after = {i.model: i.after for i in desired.instances}
+
+    def before(model: str, seen: dict[str, None]) -> dict[str, None]:
+        for other in after.get(model, ()):
+            if other not in seen:
+                seen[other] = None
+                before(other, seen)
+        return seen
+
+    return {model: [m for m in before(model, {}) if m != model] for model in after}
+
+
+def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
+    """On all hosts: a model's first step waits for the last steps of the models in its `after`, and of those in theirs:
+    a model in between may have no change.
+    """
+    after = _all_before(desired)
     models = {(c.host, c.address): c.model for c in changes}
     removals = {(c.host, c.address) for c in changes if c.action is Action.REMOVE}
     last: dict[str, dict[str, str]] = {}

@@ -60,6 +60,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "steps": [_step_to_dict(s) for s in plan.steps],
         "rollouts": [dataclasses.asdict(r) for r in plan.rollouts],
         "max_failures": plan.max_failures,
+        "parallel_starts": plan.parallel_starts,
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
         "hooks": [_hook_to_dict(h) for h in plan.hooks],
         "audit_log": plan.audit_log,

@@ -54,6 +54,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
         rollouts=_rollouts(desired, changes, steps, hosts),
         max_failures=desired.max_failures,
+        parallel_starts=desired.parallel_starts,
         diagnostics=tuple(in_reading_order([*diagnostics, *(room.diagnostics if room else ())])),
         hooks=hooks_needed(desired.hooks, changes),
         audit_log=desired.audit_log,

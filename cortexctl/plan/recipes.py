@@ -12,6 +12,7 @@ from cortexctl.instance.labels import generation_name, is_generation_name, owner
 from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.plan.action import Action
+from cortexctl.plan.claims import claims_of, waits_among
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, ContainerRef
 from cortexctl.plan.order import Order, in_order
@@ -43,20 +44,28 @@ SHORT_GRACE = 5
 def steps_for_host(
     host: ObservedHost, changes: Sequence[Change], order: Order, owner: str, drop: Collection[str] = ()
 ) -> list[Step]:
-    """One after the other on a host: its models share GPUs, and one failure must stop the following changes. `drop`:
-    networks to remove that an earlier run may have left behind.
+    """First what all changes need (images, networks), then the changes: those that need the same GPU, port or name one
+    after the other, the others side by side. `drop`: networks to remove that an earlier run may have left behind.
     """
     ordered = in_order(changes, order)
-    tasks: list[tuple[str, Task]] = []
-    tasks += [("", task) for task in _pulls(ordered)]
-    tasks += [("", task) for task in _networks_to_make(ordered)]
-    for change in ordered:
-        tasks += [(change.address, task) for task in tasks_of(change)]
-    tasks += [("", task) for task in _networks_to_drop(host, changes, owner, drop)]
     steps: list[Step] = []
-    for number, (address, task) in enumerate(tasks, 1):
-        after = (steps[-1].id,) if steps else ()
-        steps.append(Step(f"{host.name}/{number:02d}", host.name, address, after, task))
+
+    def then(address: str, tasks: Sequence[Task], after: Sequence[str]) -> tuple[str, ...]:
+        """Adds tasks, one after the other. Returns the id of the last one, or `after` if there are none."""
+        for task in tasks:
+            step = Step(f"{host.name}/{len(steps) + 1:02d}", host.name, address, tuple(after), task)
+            steps.append(step)
+            after = (step.id,)
+        return tuple(after)
+
+    first = then("", [*_pulls(ordered), *_networks_to_make(ordered)], ())
+    lasts: list[tuple[str, ...]] = []
+    for change, waits in zip(ordered, waits_among([claims_of(c, host) for c in ordered]), strict=True):
+        before = [last for earlier in waits for last in lasts[earlier]]
+        lasts.append(then(change.address, tasks_of(change), before or first))
+    waited_for = {i for step in steps for i in step.after}
+    ends = dict.fromkeys(i for last in lasts for i in last if i not in waited_for)
+    then("", list(_networks_to_drop(host, changes, owner, drop)), list(ends) or first)
     return steps
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from cortexctl.desired.stack import PARALLEL_STARTS
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack import value_forms
 from cortexctl.stack.schema_hosts import STRICT, HostTable, Size
@@ -258,6 +259,8 @@ class StackRolloutTable(Table):
 
     max_failures: Annotated[int, Field(ge=1)] = 1
     """After this number of failures no new change starts. Running changes finish."""
+    parallel_starts: Annotated[int, Field(ge=1)] = PARALLEL_STARTS
+    """Number of models that start at the same time on one host. They share its drive, memory and cores."""
 
 
 class DriftTable(Table):

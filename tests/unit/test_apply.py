@@ -183,7 +183,8 @@ def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_
     world = World("demo", "one", "two")
     models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
     world.daemon("one").behaviours.append(crash())
-    result = world.apply(world.plan(stack(tmp_path, "[rollout]\nmax_failures = 2\n\n", models, hosts=TWO_HOSTS)))
+    rollout = "[rollout]\nmax_failures = 2\nparallel_starts = 1\n\n"
+    result = world.apply(world.plan(stack(tmp_path, rollout, models, hosts=TWO_HOSTS)))
     fates = {o.change.address: o.fate for o in result.outcomes}
     assert fates == {
         "one/a": Fate.FAILED,
@@ -400,7 +401,8 @@ def test_a_lock_contains_the_time_of_its_expiry(tmp_path: Path) -> None:
 
 def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> None:
     world = World("demo", "here")
-    plan = world.plan(stack(tmp_path, model_text("a") + model_text("b")))
+    rollout = "[rollout]\nparallel_starts = 1\n\n"
+    plan = world.plan(stack(tmp_path, rollout, model_text("a") + model_text("b")))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:

@@ -1,0 +1,94 @@
+"""Which steps of a plan may run now: those whose predecessors are done, and at most as many starts on a host at a time
+as the plan allows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from cortexctl.plan.model import Plan
+from cortexctl.plan.steps import UNNOTICED, StartContainer, Step
+
+Place = tuple[str, str]
+"""Host and address of a change."""
+
+
+class Turns:
+    """The steps of one run that are not done. A change that starts a container counts from its first step, in which
+    nothing has stopped yet: so no server is down only because others are starting.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.done: set[str] = set()
+        self._limit = plan.parallel_starts
+        self._starting = {_place(s) for s in plan.steps if isinstance(s.task, StartContainer)}
+        self._pending: dict[str, Step] = {}
+        self._running: dict[str, Step] = {}
+        self._begun: set[Place] = set()
+        self._underway: set[Place] = set()
+        """Changes that have touched a serving container, or started a new one: they always finish."""
+
+    def add(self, steps: Iterable[Step]) -> None:
+        self._pending |= {s.id: s for s in steps}
+
+    @property
+    def are_left(self) -> bool:
+        """Whether a step has not begun."""
+        return bool(self._pending)
+
+    def take(self, free: int, *, begins_more: bool) -> list[Step]:
+        """At most `free` steps; from now on they run. Changes that have begun come first: a stopped server must not
+        wait for a worker. Not `begins_more`: only changes that are underway go on, because half of a replacement is an
+        outage.
+        """
+        ready = [s for s in self._pending.values() if self.done.issuperset(s.after)]
+        if not begins_more:
+            ready = [s for s in ready if s.address and _place(s) in self._underway]
+        starts = self._starts_now()
+        taken: list[Step] = []
+        for step in sorted(ready, key=lambda s: _place(s) not in self._begun):
+            is_start = _place(step) in self._starting - self._begun
+            if len(taken) == free:
+                break
+            if is_start and starts[step.host] >= self._limit:
+                continue
+            starts[step.host] += is_start
+            taken.append(step)
+        for step in taken:
+            self._run(step)
+        return taken
+
+    def finish(self, step: Step) -> None:
+        """It is done."""
+        del self._running[step.id]
+        self.done.add(step.id)
+
+    def fail(self, step: Step) -> None:
+        """It has failed: what waits for it does not run, and no other change of its host begins."""
+        del self._running[step.id]
+        here = (s for s in self._pending.values() if s.host == step.host and s.address)
+        lost = {step.id, *(s.id for s in here if _place(s) not in self._underway)}
+        self._drop(lost)
+        while dependents := {s.id for s in self._pending.values() if lost.intersection(s.after)}:
+            lost |= dependents
+            self._drop(dependents)
+
+    def _run(self, step: Step) -> None:
+        self._running[step.id] = self._pending.pop(step.id)
+        self._begun.add(_place(step))
+        if not isinstance(step.task, UNNOTICED):
+            self._underway.add(_place(step))
+
+    def _drop(self, ids: Iterable[str]) -> None:
+        for step_id in ids:
+            self._pending.pop(step_id, None)
+
+    def _starts_now(self) -> Counter[str]:
+        """By host: the number of starts that have begun and are not over."""
+        left = {_place(s) for s in (*self._pending.values(), *self._running.values())}
+        return Counter(host for host, address in self._starting & self._begun & left)
+
+
+def _place(step: Step) -> Place:
+    return step.host, step.address

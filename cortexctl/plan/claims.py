@@ -1,0 +1,101 @@
+"""What a change of a host needs for itself: GPUs, host ports, container names. Two changes that need the same run one
+after the other; all others may run at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cortexctl.instance.labels import serving_name
+from cortexctl.instance.spec import Spec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.owned import spec_of
+from cortexctl.plan.action import Action
+from cortexctl.plan.conflicts import overlap
+from cortexctl.plan.model import Change, ContainerRef
+
+_AT_REST = {"created", "exited", "dead"}
+"""States in which a container has neither GPUs nor ports."""
+_STARTS = {Action.CREATE, Action.START, Action.RESTART, Action.REPLACE}
+_RUNS_ON = {Action.UPDATE, Action.MOVE, Action.ADOPT}
+"""Actions that neither start nor stop a container: its GPUs and ports stay with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The resources of one change, before, while and after it is carried out. `is_known`: False if a container that
+    runs has settings that cannot be read: then it may need anything.
+    """
+
+    names: frozenset[str] = frozenset()
+    gpus: frozenset[int] = frozenset()
+    ports: frozenset[tuple[str, int]] = frozenset()
+    """Address and port on the host."""
+    is_known: bool = True
+
+    def meets(self, other: Claims) -> bool:
+        """Whether the two changes must run one after the other. GPUs are never shared here, whatever the shares of
+        their memory: vLLM measures the free memory while it starts, and a neighbour that starts too spoils the result.
+        """
+        if self.names & other.names or self.gpus & other.gpus:
+            return True
+        if not self.is_known or not other.is_known:
+            return True
+        return any(a[1] == b[1] and overlap(a[0], b[0]) for a in self.ports for b in other.ports)
+
+
+def claims_of(change: Change, host: ObservedHost) -> Claims:
+    """The claims of a change on a host. A container that is restored after a failure counts, too."""
+    detail = change.detail
+    names = {serving_name(change.model, detail.ordinal), *(ref.name for ref in detail.touched)}
+    names |= {serving_name(detail.moved_from, detail.ordinal)} if detail.moved_from else set()
+    if change.action in _RUNS_ON:
+        return Claims(frozenset(names))
+    containers = {c.id: c for c in host.containers}
+    specs = list(_specs(change, containers))
+    known = [spec.container for spec in specs if spec is not None]
+    bound = (p for ref in detail.touched if ref.id in containers for p in containers[ref.id].ports)
+    ports = {(c.publish.address, c.publish.port) for c in known if c.publish and c.publish.port}
+    return Claims(
+        frozenset(names),
+        frozenset(gpu for container in known for gpu in container.gpus),
+        frozenset(ports | {(p.address, p.port) for p in bound}),
+        is_known=len(known) == len(specs),
+    )
+
+
+def waits_among(claims: Sequence[Claims]) -> list[list[int]]:
+    """For each change: the earlier ones that it waits for directly, in order. `claims`: in the order of the changes."""
+    waits: list[list[int]] = []
+    behind: list[set[int]] = []
+    for number, mine in enumerate(claims):
+        direct: list[int] = []
+        all_before: set[int] = set()
+        for earlier in reversed(range(number)):
+            if earlier not in all_before and mine.meets(claims[earlier]):
+                direct.insert(0, earlier)
+                all_before |= {earlier, *behind[earlier]}
+        waits.append(direct)
+        behind.append(all_before)
+    return waits
+
+
+def _specs(change: Change, containers: Mapping[str, ObservedContainer]) -> Iterator[Spec | None]:
+    """The specs of the containers that run before, while or after the change; None for one that cannot be read."""
+    detail = change.detail
+    if change.action in _STARTS:
+        yield detail.after
+    for ref in detail.touched:
+        if ref is detail.candidate:
+            continue  # it has the new spec
+        if ref is detail.serving and change.action is Action.REPLACE:
+            yield None if ref.imported else detail.before  # also if it is down: a failure starts it again
+        elif ref.state not in _AT_REST:
+            yield _spec_of(ref, containers)
+
+
+def _spec_of(ref: ContainerRef, containers: Mapping[str, ObservedContainer]) -> Spec | None:
+    """From its label. A container that was adopted by name has none."""
+    container = containers.get(ref.id)
+    return spec_of(container)[0] if container is not None and not ref.imported else None
