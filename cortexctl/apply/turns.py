@@ -25,7 +25,7 @@ class Turns:
         self._starting = {_place(s) for s in plan.steps if isinstance(s.task, StartContainer)}
         self._pending: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
-        self._begun: set[Place] = set()
+        self._started: set[Place] = set()
         self._underway: set[Place] = set()
         """Changes that have touched a serving container, or started a new one: they always finish."""
 
@@ -34,11 +34,11 @@ class Turns:
 
     @property
     def are_left(self) -> bool:
-        """Whether a step has not begun."""
+        """Whether a step has not started."""
         return bool(self._pending)
 
     def take(self, free: int, *, begins_more: bool) -> list[Step]:
-        """At most `free` steps; from now on they run. Changes that have begun come first: a stopped server must not
+        """At most `free` steps; from now on they run. Changes that have started come first: a stopped server must not
         wait for a worker. Not `begins_more`: only changes that are underway go on, because half of a replacement is an
         outage.
         """
@@ -47,8 +47,8 @@ class Turns:
             ready = [s for s in ready if s.address and _place(s) in self._underway]
         starts = self._starts_now()
         taken: list[Step] = []
-        for step in sorted(ready, key=lambda s: _place(s) not in self._begun):
-            is_start = _place(step) in self._starting - self._begun
+        for step in sorted(ready, key=lambda s: _place(s) not in self._started):
+            is_start = _place(step) in self._starting - self._started
             if len(taken) == free:
                 break
             if is_start and starts[step.host] >= self._limit:
@@ -76,7 +76,7 @@ class Turns:
 
     def _run(self, step: Step) -> None:
         self._running[step.id] = self._pending.pop(step.id)
-        self._begun.add(_place(step))
+        self._started.add(_place(step))
         if not isinstance(step.task, UNNOTICED):
             self._underway.add(_place(step))
 
@@ -85,9 +85,9 @@ class Turns:
             self._pending.pop(step_id, None)
 
     def _starts_now(self) -> Counter[str]:
-        """By host: the number of starts that have begun and are not over."""
+        """By host: the number of containers that start now."""
         left = {_place(s) for s in (*self._pending.values(), *self._running.values())}
-        return Counter(host for host, address in self._starting & self._begun & left)
+        return Counter(host for host, address in self._starting & self._started & left)
 
 
 def _place(step: Step) -> Place:

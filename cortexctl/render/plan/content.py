@@ -9,10 +9,18 @@ from cortexctl.engines.registry import engine_of
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange, fields_of
 from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.pace import paces
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
 from cortexctl.render.plan.folding import READING_ORDER, Block, cut, listed
-from cortexctl.render.plan.phrases import PAST_TENSE, batch_text, host_cost_text, rollout_text, value_text
+from cortexctl.render.plan.phrases import (
+    PAST_TENSE,
+    batch_text,
+    host_cost_text,
+    rollout_text,
+    starts_text,
+    value_text,
+)
 
 
 def counted(number: int, noun: str) -> str:
@@ -52,9 +60,22 @@ def host_lines(plan: Plan) -> list[str]:
     effective: dict[str, list[Change]] = {}
     for change in plan.effective:
         effective.setdefault(change.host, []).append(change)
+    of_host = paces(plan)
+    return _by_host(
+        (h.host.name, host_cost_text(h, effective.get(h.host.name, []), of_host.get(h.host.name))) for h in plan.hosts
+    )
+
+
+def start_lines(plan: Plan) -> list[str]:
+    """For each host with more than one start: those that start together. Hosts with the same text share a line."""
+    return _by_host((host, starts_text(host, pace)) for host, pace in paces(plan).items())
+
+
+def _by_host(texts: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines from pairs of host and text. Empty texts are left out."""
     same: dict[str, list[str]] = {}
-    for host in plan.hosts:
-        same.setdefault(host_cost_text(host, effective.get(host.host.name, [])), []).append(host.host.name)
+    for name, text in texts:
+        same.setdefault(text, []).append(name)
     same.pop("", None)
     return [f"{listed(names, 3)}: {text}" for text, names in same.items()]
 

@@ -30,6 +30,7 @@ from cortexctl.render.plan.content import (
     nothing_to_do,
     plan_digest,
     secrets_text,
+    start_lines,
     steps_by_change,
 )
 from cortexctl.render.plan.folding import IN_TITLE, Block, cut, fold
@@ -111,6 +112,7 @@ def _content(plan: Plan) -> dict[str, Any]:
         "down": cut(down_addresses(blocks), DOWN_LISTED),
         "kept": [*availability_lines(plan), *batch_lines(plan)],
         "hosts_taken": host_lines(plan),
+        "starts": start_lines(plan),
         "hooks": hook_lines(plan),
         "secrets": secrets_text(plan),
         "unreachable": plan.unreachable,

@@ -25,6 +25,7 @@ from cortexctl.render.plan.content import (
     nothing_to_do,
     plan_digest,
     secrets_text,
+    start_lines,
 )
 from cortexctl.render.plan.folding import Block, cut, fold, listed
 from cortexctl.render.plan.markdown_detail import details
@@ -114,6 +115,7 @@ def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
     if blocks:
         yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
     yield _hosts(plan, level)
+    yield _starts(plan, level)
     yield _hooks(plan, level)
     yield _gpus(plan, level)
     yield "\n".join(_diagnostics(plan.diagnostics, level))
@@ -171,6 +173,11 @@ def _hosts(plan: Plan, level: Level) -> str:
     shown, more = cut([text(line, 120) for line in host_lines(plan)], level.names) if level.names else ([], 0)
     hosts = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
     return f"Hosts: {hosts}." if hosts else ""
+
+
+def _starts(plan: Plan, level: Level) -> str:
+    shown, more = cut([text(line, 160) for line in start_lines(plan)], level.names) if level.names else ([], 0)
+    return f"Starts: {'; '.join([*shown, *([f'{more} more hosts'] if more else [])])}." if shown else ""
 
 
 def _hooks(plan: Plan, level: Level) -> str:

@@ -10,6 +10,7 @@ from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, Cost, PlannedHost, Rollout
+from cortexctl.plan.pace import Pace
 from cortexctl.plan.steps import (
     AdoptContainer,
     ConnectNetwork,
@@ -160,18 +161,36 @@ def _place(address: str, model: str) -> str:
     return address.removesuffix(f"/{model}")
 
 
-def host_cost_text(host: PlannedHost, changes: Sequence[Change]) -> str:
-    """The cost for a host: the bound of its changes, one after the other, and its GPUs before and after. Empty if this
-    adds nothing to the changes themselves.
+def host_cost_text(host: PlannedHost, changes: Sequence[Change], pace: Pace | None) -> str:
+    """The cost for a host: the bound of its changes, with those that start together, and its GPUs before and after.
+    Empty if this adds nothing to the changes themselves.
     """
     parts = []
-    if len(changes) > 1:
-        bound = sum(c.cost.at_most or 0 for c in changes)
-        parts.append(f"{len(changes)} changes one after another" + (f", {bound_text(bound)}" if bound else ""))
+    if len(changes) > 1 and pace is not None:
+        starts = sum(map(len, pace.waves))
+        pace_now = "one start" if pace.widest == 1 else f"up to {pace.widest} starts"
+        parts.append(
+            f"{len(changes)} changes"
+            + (f", {pace_now} at a time" if starts > 1 else "")
+            + (f", {bound_text(pace.at_most)}" if pace.at_most else "")
+        )
     if host.gpus_before or host.gpus_after:
         of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
         parts.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
     return "; ".join(parts) if changes else ""
+
+
+def starts_text(host: str, pace: Pace) -> str:
+    """The instances that start together, and those that start after them. Empty for one start."""
+    if sum(map(len, pace.waves)) < 2:
+        return ""
+    waves, left = cut([_together(host, wave) for wave in pace.waves], MOST_BATCHES)
+    return ", then ".join([*waves, *([f"{left} more"] if left else [])])
+
+
+def _together(host: str, wave: Sequence[str]) -> str:
+    names = listed((address.removeprefix(f"{host}/") for address in wave), 4)
+    return names if len(wave) == 1 else f"{names} together"
 
 
 def reason_lines(change: Change) -> list[str]:

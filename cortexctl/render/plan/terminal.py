@@ -25,6 +25,7 @@ from cortexctl.render.plan.content import (
     launch_rows,
     nothing_to_do,
     secrets_text,
+    start_lines,
     steps_by_change,
 )
 from cortexctl.render.plan.folding import Block, cut, fold, listed
@@ -176,6 +177,7 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     sections = (
         ("Keep", availability_lines(plan)),
         ("Order", batch_lines(plan)),
+        ("Starts", start_lines(plan)),
         ("Host", host_lines(plan)),
         ("Hooks", hook_lines(plan)),
         ("Secrets", secrets),

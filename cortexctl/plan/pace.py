@@ -1,0 +1,171 @@
+"""Which containers start together, and how long the changes of a host take at most."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from cortexctl.plan.model import Plan
+from cortexctl.plan.steps import Pause, StartContainer, Step
+
+Place = tuple[str, str]
+"""Host and address of a change."""
+Waits = Mapping[Place, Mapping[Place, int]]
+"""In the order of the steps: the changes that each change waits for directly, and the pause after each in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`waves`: the addresses that start on the host, in order. Those of one wave start together if all starts take the
+    same time. `at_most`: seconds until all changes of the host are done, if no start shows progress.
+    """
+
+    waves: tuple[tuple[str, ...], ...]
+    at_most: int
+
+    @property
+    def widest(self) -> int:
+        """The largest number of starts at the same time."""
+        return max(map(len, self.waves), default=0)
+
+
+def paces(plan: Plan) -> dict[str, Pace]:
+    """By host, for each host with changes."""
+    waits, starts = _waits(plan), frozenset(_place(s) for s in plan.steps if isinstance(s.task, StartContainer))
+    seconds = {(c.host, c.address): c.cost.at_most or 0 for c in plan.effective}
+    begins = _simulated(waits, dict.fromkeys(starts, 1), starts, plan.parallel_starts)[0]
+    waves: dict[str, dict[int, list[str]]] = defaultdict(dict)
+    for host, address in sorted((p for p in waits if p in starts), key=lambda p: begins[p]):
+        waves[host].setdefault(begins[host, address], []).append(address)
+    bounds = _bounds(waits, seconds, starts, plan.parallel_starts)
+    return {host: Pace(tuple(map(tuple, waves[host].values())), bound) for host, bound in bounds.items()}
+
+
+def _waits(plan: Plan) -> Waits:
+    steps = {s.id: s for s in plan.steps}
+    waits: dict[Place, dict[Place, int]] = {}
+    for step in plan.steps:
+        if step.address and _place(step) not in waits:
+            waits[_place(step)] = dict(_before(step, steps, 0))
+    return waits
+
+
+def _before(step: Step, steps: Mapping[str, Step], pause: int) -> Iterator[tuple[Place, int]]:
+    """The changes that a step waits for, also over steps that belong to no change."""
+    for before in (steps[i] for i in step.after):
+        if before.address:
+            yield _place(before), pause
+        else:
+            yield from _before(before, steps, pause + (before.task.seconds if isinstance(before.task, Pause) else 0))
+
+
+def _place(step: Step) -> Place:
+    return step.host, step.address
+
+
+def _bounds(waits: Waits, seconds: Mapping[Place, int], starts: Collection[Place], limit: int) -> dict[str, int]:
+    """By host: never exceeded, however long each change takes within its own bound."""
+    of_host: dict[str, dict[Place, Mapping[Place, int]]] = defaultdict(dict)
+    for place, others in waits.items():
+        of_host[place[0]][place] = others
+    ends = _ends(waits, of_host, seconds, starts, limit)
+    return {
+        host: _bound_alone(here, seconds, starts, limit)
+        if all(other in here and not pause for others in here.values() for other, pause in others.items())
+        else max(ends[place] for place in here)
+        for host, here in of_host.items()
+    }
+
+
+def _bound_alone(waits: Waits, seconds: Mapping[Place, int], starts: Collection[Place], limit: int) -> int:
+    """For a host whose changes wait only for each other. With a limit and an order among the starts, shorter starts may
+    lead to a longer whole, so a simulation proves nothing there; Graham's bound does.
+    """
+    here = [place for place in waits if place in starts]
+    chain = _simulated(waits, seconds, starts, max(len(here), 1))[1]
+    if len(here) <= limit:
+        return chain
+    if not any(other in starts or waits[other] for others in waits.values() for other in others):
+        return _simulated(waits, seconds, starts, limit)[1]
+    total = sum(seconds.get(place, 0) for place in waits)
+    return min(total, -(-(total + (limit - 1) * chain) // limit))
+
+
+def _ends(
+    waits: Waits,
+    of_host: Mapping[str, Collection[Place]],
+    seconds: Mapping[Place, int],
+    starts: Collection[Place],
+    limit: int,
+) -> dict[Place, int]:
+    """When each change has ended at the latest. While it waits for its turn, `limit` other starts of its host run."""
+    queue: dict[str, int] = {}
+    for host, here in of_host.items():
+        of_starts = [seconds.get(place, 0) for place in here if place in starts]
+        queue[host] = sum(of_starts) if len(of_starts) > limit else 0
+    ends: dict[Place, int] = {}
+    for place in _in_turn(waits):
+        ready = max((ends.get(other, 0) + pause for other, pause in waits[place].items()), default=0)
+        own = seconds.get(place, 0)
+        turn = -(-max(queue[place[0]] - own, 0) // limit) if place in starts else 0
+        ends[place] = ready + turn + own
+    return ends
+
+
+def _in_turn(waits: Waits) -> list[Place]:
+    """Each change after those that it waits for."""
+    begins = _simulated(waits, dict.fromkeys(waits, 1), (), 1)[0]
+    return sorted(waits, key=lambda place: begins[place])
+
+
+def _simulated(
+    waits: Waits, seconds: Mapping[Place, int], starts: Collection[Place], limit: int
+) -> tuple[dict[Place, int], int]:
+    """When each change begins, and when the last one ends, if each takes its `seconds` (0 if it is not named) and at
+    most `limit` of a host's `starts` run at a time.
+    """
+    order = {place: number for number, place in enumerate(waits)}
+    places = list(waits)
+    left = {place: len(others) for place, others in waits.items()}
+    behind: dict[Place, list[Place]] = defaultdict(list)
+    for place, others in waits.items():
+        for other in others:
+            behind[other].append(place)
+    begins: dict[Place, int] = {}
+    ends: list[tuple[int, int]] = []
+    queues: dict[str, list[int]] = defaultdict(list)
+    running: Counter[str] = Counter()
+
+    def begin(place: Place, now: int) -> None:
+        begins[place] = now
+        heappush(ends, (now + seconds.get(place, 0), order[place]))
+
+    def is_ready(place: Place, now: int) -> None:
+        if place in starts:
+            heappush(queues[place[0]], order[place])
+        else:
+            begin(place, now)
+
+    now = 0
+    for place in places:
+        if not left[place]:
+            is_ready(place, now)
+    while True:
+        while ends and ends[0][0] == now:
+            ended = places[heappop(ends)[1]]
+            running[ended[0]] -= ended in starts
+            for place in behind[ended]:
+                left[place] -= 1
+                if not left[place]:
+                    is_ready(place, now)
+        for host, queue in queues.items():
+            while queue and running[host] < limit:
+                running[host] += 1
+                begin(places[heappop(queue)], now)
+        if not ends:
+            break
+        now = ends[0][0]
+    stuck = {place: now for place in places if place not in begins}  # they wait for each other: the plan is refused
+    return begins | stuck, now
