@@ -117,7 +117,7 @@ class Executor:
     explain: Callable[[CortexctlError], CortexctlError] = explained
     """Reads the cause from a failure's log; called after everything that can be restored is restored."""
     _turns: Turns = field(init=False)
-    _failures: int = 0
+    _failed_steps: set[str] = field(default_factory=set)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
     durations: dict[str, StepTimes] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class Executor:
     @property
     def begins_more(self) -> bool:
         """Whether new changes may still start."""
-        return not self.interrupted() and self._failures < self.plan.max_failures
+        return not self.interrupted() and len(self._failed_steps) < self.plan.max_failures
 
     def _attempt(self, step: Step) -> CortexctlError | None:
         """Run a step; if it fails, undo its change immediately, before anything else happens on the host."""
@@ -182,7 +182,9 @@ class Executor:
         return None
 
     def _failed(self, step: Step, change: Change | None, began: float, failure: CortexctlError) -> CortexctlError:
-        """Undo the change of the step, if this run still may."""
+        """Undo the change of the step, if this run still may. From now on no other change begins on its host."""
+        self._failed_steps.add(step.id)
+        self._turns.close(step.host)
         lost = failure if isinstance(failure, LockLost) else self._lock_lost(step.host)
         self._emit(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
         fate = Fate.FAILED
@@ -243,7 +245,6 @@ class Executor:
         if failure is None:
             self._turns.finish(step)
             return
-        self._failures += 1
         if not step.address:
             self._host_failures.append((step.host, failure))
         self._turns.fail(step)
@@ -325,7 +326,7 @@ class Executor:
                 is_unfinished = self._is_unfinished(change)
                 fate = Fate.FAILED if is_unfinished else Fate.NOT_STARTED
                 outcomes.append(Outcome(change, fate, left_behind=is_unfinished))
-        spent = self._failures >= self.plan.max_failures
+        spent = len(self._failed_steps) >= self.plan.max_failures
         interrupted = self._turns.are_left and self.interrupted()
         return Result(tuple(outcomes), tuple(self._host_failures), interrupted, budget_spent=spent)
 

@@ -28,6 +28,8 @@ class Turns:
         self._started: set[Place] = set()
         self._underway: set[Place] = set()
         """Changes that have touched a serving container, or started a new one: they always finish."""
+        self._closed: set[str] = set()
+        """Hosts on which no further change begins."""
 
     def add(self, steps: Iterable[Step]) -> None:
         self._pending |= {s.id: s for s in steps}
@@ -45,6 +47,7 @@ class Turns:
         ready = [s for s in self._pending.values() if self.done.issuperset(s.after)]
         if not begins_more:
             ready = [s for s in ready if s.address and _place(s) in self._underway]
+        ready = [s for s in ready if s.host not in self._closed or not s.address or _place(s) in self._underway]
         starts = self._starts_now()
         taken: list[Step] = []
         for step in sorted(ready, key=lambda s: _place(s) not in self._started):
@@ -59,6 +62,10 @@ class Turns:
             self._run(step)
         return taken
 
+    def close(self, host: str) -> None:
+        """A change on the host has failed and is being undone: no other one begins there. Called from any thread."""
+        self._closed.add(host)
+
     def finish(self, step: Step) -> None:
         """It is done."""
         del self._running[step.id]
@@ -66,6 +73,7 @@ class Turns:
 
     def fail(self, step: Step) -> None:
         """It has failed: what waits for it does not run, and no other change of its host begins."""
+        self.close(step.host)
         del self._running[step.id]
         here = (s for s in self._pending.values() if s.host == step.host and s.address)
         lost = {step.id, *(s.id for s in here if _place(s) not in self._underway)}

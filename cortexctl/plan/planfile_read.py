@@ -27,6 +27,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
     """The inverse of `plan_to_dict`. Raises NotAsExpected."""
     stack = _DECODER.read(_Stack, data.get("stack"), "stack")
     flat = {
+        "parallel_starts": 1,  # a plan of an earlier release lacks it: its changes wait for each other
         **data,
         "stack": stack.name,
         "stack_path": stack.path,

@@ -156,7 +156,7 @@ def test_a_step_that_frees_a_resource_comes_before_a_step_that_takes_it() -> Non
     assert list(dict.fromkeys(addresses)) == ["here/zz-gone", "here/changed", "here/stopped", "here/new"]
 
 
-def test_steps_of_a_host_run_one_after_the_other_and_hosts_side_by_side() -> None:
+def test_steps_of_a_change_run_one_after_the_other_and_changes_and_hosts_side_by_side() -> None:
     hosts = (HERE, Host("there", "unix:///x"))
     observed = Observed(
         (ObservedHost("here"), ObservedHost("there")), {("here", IMAGE): LOCAL, ("there", IMAGE): LOCAL}
@@ -166,9 +166,13 @@ def test_steps_of_a_host_run_one_after_the_other_and_hosts_side_by_side() -> Non
     )
     for host in ("here", "there"):
         steps = [s for s in planned.steps if s.host == host]
-        assert len(steps) > 1
-        assert steps[0].after == ()
-        assert [s.after for s in steps[1:]] == [(s.id,) for s in steps[:-1]]
+        network, changes = steps[0], sorted({s.address for s in steps[1:]})
+        assert (network.address, network.after) == ("", ())
+        assert changes == ([f"{host}/a", f"{host}/b"] if host == "here" else [f"{host}/a"])
+        for address in changes:
+            own = [network, *(s for s in steps if s.address == address)]
+            assert len(own) > 2
+            assert [s.after for s in own[1:]] == [(s.id,) for s in own[:-1]]
 
 
 def test_images_are_pulled_once_and_networks_made_once_before_anything_else() -> None:

@@ -1,0 +1,359 @@
+"""Starts side by side on one host: what may run at the same time, how many, and what a failure ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.apply.events import Event, RollbackStarted, StepDone, StepStarted
+from cortexctl.apply.executor import Executor, Fate
+from cortexctl.apply.perform import Performer
+from cortexctl.apply.run import apply_plan
+from cortexctl.instance.spec import Publish
+from cortexctl.observed.host import BoundPort
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
+from cortexctl.plan.steps import CreateContainer, PassGate, RenameContainer, StartContainer
+from cortexctl.render.plan.terminal import plan_text
+from tests.applying import PLAIN, TWO_HOSTS, crash, locks, serving, stack
+from tests.build import make_container, make_instance, make_plan, make_spec, serving_container
+from tests.fakes.container import FakeContainer
+from tests.fakes.world import World
+from tests.reading import model_text
+from tests.waiting import AT_MOST, wait_until
+
+FOUR = ("a", "b", "c", "d")
+
+
+def waits_of(plan: Plan) -> dict[str, set[str]]:
+    """Model -> the models whose changes its first step waits for."""
+    model_of = {(c.host, c.address): c.model for c in plan.changes}
+    owner = {s.id: model_of.get((s.host, s.address), "") for s in plan.steps}
+    waits: dict[str, set[str]] = {}
+    for step in plan.steps:
+        if step.address:
+            waits.setdefault(owner[step.id], {owner[i] for i in step.after} - {""})
+    return waits
+
+
+def models(*names: str, **lines: str) -> str:
+    return "".join(model_text(name, **lines) for name in names)
+
+
+def at_once(world: World, parties: int, host: str = "here") -> None:
+    """From now on a container starts only when `parties` of them do, at the same time."""
+    meeting = threading.Barrier(parties)
+
+    def meet(_container: FakeContainer) -> None:
+        meeting.wait(AT_MOST)
+
+    world.daemon(host).behaviours.append(meet)
+
+
+def test_models_that_share_nothing_wait_only_for_the_steps_of_the_host() -> None:
+    planned = make_plan(make_instance("a", gpus=(0,)), make_instance("b", gpus=(1,)), make_instance("c"))
+    assert waits_of(planned) == {"a": set(), "b": set(), "c": set()}
+    first = planned.steps[0].id
+    assert [s.after for s in planned.steps if isinstance(s.task, CreateContainer)] == [(first,)] * 3
+
+
+def test_two_sharers_of_a_gpu_start_one_after_the_other_even_if_both_fit() -> None:
+    half = {"gpu_memory_utilization": 0.4}
+    planned = make_plan(
+        make_instance("a", gpus=(0, 1), args=half),
+        make_instance("b", gpus=(1,), args=half),
+        make_instance("c", gpus=(0,), args=half),
+    )
+    assert waits_of(planned) == {"a": set(), "b": {"a"}, "c": {"a"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "waits"),
+    [
+        (Publish("127.0.0.1", 8001), Publish("127.0.0.1", 8001), True),
+        (Publish("0.0.0.0", 8001), Publish("127.0.0.1", 8001), True),
+        (Publish("127.0.0.1", 8001), Publish("127.0.0.2", 8001), False),
+        (Publish("127.0.0.1", 8001), Publish("127.0.0.1", 8002), False),
+        (Publish("127.0.0.1"), Publish("127.0.0.1"), False),
+    ],
+)
+def test_a_port_that_another_change_frees_is_waited_for(one: Publish, other: Publish, waits: bool) -> None:
+    bound = (BoundPort(one.address, one.port),) if one.port else ()
+    planned = make_plan(
+        make_instance("new", publish=other),
+        containers=(serving_container(model="old", spec=make_spec(publish=one), ports=bound),),
+    )
+    assert {c.model: c.action for c in planned.changes} == {"old": Action.REMOVE, "new": Action.CREATE}
+    assert waits_of(planned)["new"] == ({"old"} if waits else set())
+
+
+def test_a_port_that_the_daemon_chose_is_waited_for_as_well() -> None:
+    chosen = serving_container(
+        model="old", spec=make_spec(publish=Publish("127.0.0.1")), ports=(BoundPort("127.0.0.1", 32768),)
+    )
+    planned = make_plan(make_instance("new", publish=Publish("127.0.0.1", 32768)), containers=(chosen,))
+    assert waits_of(planned)["new"] == {"old"}
+
+
+def test_a_gpu_that_another_change_frees_is_waited_for() -> None:
+    planned = make_plan(
+        make_instance("moves", gpus=(1,), drain=1),
+        make_instance("new", gpus=(0,)),
+        make_instance("other", gpus=(2,)),
+        containers=(serving_container(model="moves", spec=make_spec(gpus=(0,))),),
+    )
+    assert waits_of(planned) == {"moves": set(), "new": {"moves"}, "other": set()}
+
+
+def test_a_change_of_a_running_container_that_cannot_be_read_is_alone() -> None:
+    planned = make_plan(
+        make_instance("a", gpus=(0,)),
+        containers=(serving_container(model="old", spec=None), serving_container(model="older", spec=make_spec())),
+        destroy=False,
+    )
+    waits = waits_of(planned)
+    assert waits["a"] == {"old"}
+    assert waits["older"] == {"old"}
+
+
+def test_a_container_at_rest_holds_nothing_whatever_its_spec() -> None:
+    planned = make_plan(
+        make_instance("a", gpus=(0,)), containers=(serving_container(model="old", spec=None, state="exited"),)
+    )
+    assert waits_of(planned) == {"old": set(), "a": set()}
+
+
+def test_what_a_killed_run_left_of_a_model_is_removed_before_the_model_changes() -> None:
+    left = make_container("vllm-model-a--g2", model="a", generation=2, spec=make_spec(gpus=(3,)))
+    planned = make_plan(
+        make_instance("a", gpus=(0,)),
+        make_instance("b", gpus=(1,)),
+        containers=(serving_container(model="a", spec=make_spec(gpus=(2,))), left),
+    )
+    first = {s.address: s for s in reversed(planned.steps)}
+    (removal,) = (c for c in planned.changes if c.only_tidies)
+    last = [s.id for s in planned.steps if s.address == removal.address][-1]
+    assert last in first["here/a"].after
+    assert last not in first["here/b"].after
+
+
+def test_after_is_waited_for_over_a_model_without_a_change(tmp_path: Path) -> None:
+    world = World("demo", "here")
+
+    def wanted(length: int) -> str:
+        args = f"{{ max_model_len = {length} }}"
+        return (
+            model_text("a", args=args)
+            + model_text("b", after='["a"]')
+            + model_text("c", after='["b"]', args=args)
+            + model_text("d", args=args)
+        )
+
+    assert waits_of(world.plan(stack(tmp_path, wanted(8)))) == {"a": set(), "b": {"a"}, "c": {"a", "b"}, "d": set()}
+    assert world.apply(world.plan(stack(tmp_path, wanted(8)))).exit_code == 0
+    assert waits_of(world.plan(stack(tmp_path, wanted(16)))) == {"a": set(), "c": {"a"}, "d": set()}
+
+
+def test_a_network_is_created_once_before_all_and_removed_after_all() -> None:
+    created = make_plan(make_instance("a"), make_instance("b"))
+    assert [type(s.task).__name__ for s in created.steps].count("EnsureNetwork") == 1
+    gone = (serving_container(model=m, networks=("cortex_default",)) for m in ("a", "b"))
+    steps = make_plan(containers=tuple(gone), destroy=True).steps
+    ends = {next(s.id for s in reversed(steps) if s.address == f"here/{m}") for m in ("a", "b")}
+    assert set(steps[-1].after) == ends
+
+
+def test_four_models_start_at_the_same_time(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    at_once(world, 4)
+    planned = world.plan(stack(tmp_path, models(*FOUR)))
+    assert planned.parallel_starts == 4
+    assert world.apply(planned).exit_code == 0
+    assert serving(world) == {f"vllm-model-{name}": "running" for name in FOUR}
+    assert world.plan(stack(tmp_path, models(*FOUR))).effective == ()
+
+
+def test_four_replacements_run_at_the_same_time(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    assert world.apply(world.plan(stack(tmp_path, models(*FOUR)))).exit_code == 0
+    at_once(world, 4)
+    result = world.apply(world.plan(stack(tmp_path, models(*FOUR, args="{ max_model_len = 64 }"))))
+    assert (result.exit_code, result.count(Fate.DONE)) == (0, 4)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_no_more_start_at_a_time_than_allowed_on_each_host(tmp_path: Path, limit: int) -> None:
+    world = World("demo", "one", "two")
+    rollout = f"[rollout]\nparallel_starts = {limit}\n\n"
+    wanted = stack(tmp_path, rollout, models(*FOUR, "e", "f", hosts='["*"]'), hosts=TWO_HOSTS)
+    assert world.apply(world.plan(wanted), parallelism=16).exit_code == 0
+    assert most_starts(world) <= limit
+    for host in ("one", "two"):
+        world.daemon(host).behaviours.clear()
+        at_once(world, limit, host)
+    assert world.apply(world.plan(wanted, destroy=True)).exit_code == 0
+    assert world.apply(world.plan(wanted), parallelism=16).exit_code == 0, "and as many as allowed do"
+
+
+def most_starts(world: World) -> int:
+    """The largest number of changes of one host between their first step and their last one."""
+    last = {e.step.address: e.step.id for e in world.events if isinstance(e, StepDone) and e.step.address}
+    running: dict[str, set[str]] = {}
+    most = 0
+    for event in world.events:
+        if isinstance(event, StepStarted) and event.step.address:
+            running.setdefault(event.step.host, set()).add(event.step.address)
+            most = max(most, len(running[event.step.host]))
+        if isinstance(event, StepDone) and last.get(event.step.address) == event.step.id:
+            running[event.step.host].discard(event.step.address)
+    return most
+
+
+def test_a_stopped_server_never_waits_for_a_worker(tmp_path: Path) -> None:
+    """With one worker, a replacement that has stopped its server ends before another one begins."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, models(*FOUR))))
+    world.events.clear()
+    result = world.apply(world.plan(stack(tmp_path, models(*FOUR, args="{ max_model_len = 64 }"))), parallelism=1)
+    assert result.exit_code == 0
+    addresses = [e.step.address for e in world.events if isinstance(e, StepStarted) and e.step.address]
+    assert list(dict.fromkeys(addresses)) == [f"here/{name}" for name in FOUR]
+    assert addresses == sorted(addresses)
+
+
+def test_a_failed_start_cancels_no_other_and_nothing_new_starts(tmp_path: Path) -> None:
+    """Not even while the failed one is being undone: here the others end before that."""
+    world = World("demo", "here")
+    together, ended = threading.Barrier(3), threading.Semaphore(0)
+
+    def start(container: FakeContainer) -> None:
+        together.wait(AT_MOST)
+        if container.name == "vllm-model-b--g1":
+            crash(1, "ValueError: something")(container)
+        else:
+            assert failed.wait(AT_MOST)
+
+    def watch(event: Event) -> None:
+        world.emit(event)
+        if isinstance(event, RollbackStarted):
+            failed.set()
+            assert all(ended.acquire(timeout=AT_MOST) for _ in range(2))
+        if isinstance(event, StepDone) and isinstance(event.step.task, RenameContainer):
+            ended.release()
+
+    failed = threading.Event()
+    world.daemon().behaviours.append(start)
+    rollout = "[rollout]\nparallel_starts = 3\nmax_failures = 5\n\n"
+    plan = world.plan(stack(tmp_path, rollout, models(*FOUR)))
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    result = apply_plan(plan, Executor(plan, performer, watch), world.daemons, locks(world, plan), world.recheck)
+    fates = {o.change.model: o.fate for o in result.outcomes}
+    assert fates == {"a": Fate.DONE, "b": Fate.FAILED, "c": Fate.DONE, "d": Fate.NOT_STARTED}
+    assert serving(world) == {"vllm-model-a": "running", "vllm-model-c": "running"}
+    assert result.exit_code == 5
+    world.daemon().behaviours.clear()
+    again = world.plan(stack(tmp_path, rollout, models(*FOUR)))
+    assert sorted(c.model for c in again.effective) == ["b", "d"]
+    assert world.apply(again).exit_code == 0
+
+
+def test_the_budget_of_the_run_counts_a_failure_at_once(tmp_path: Path) -> None:
+    """On another host nothing begins while a failed change is being undone."""
+    world = World("demo", "one", "two")
+    failed, first_is_up = threading.Event(), threading.Event()
+
+    def watch(event: Event) -> None:
+        world.emit(event)
+        if isinstance(event, RollbackStarted):
+            failed.set()
+            assert first_is_up.wait(AT_MOST)
+        if isinstance(event, StepDone) and isinstance(event.step.task, RenameContainer):
+            first_is_up.set()
+
+    world.daemon("one").behaviours.append(crash())
+    world.daemon("two").behaviours.append(lambda _container: wait_until(failed.is_set))
+    text = "[rollout]\nparallel_starts = 1\n\n"
+    plan = world.plan(stack(tmp_path, text, models("a", "b", hosts='["*"]'), hosts=TWO_HOSTS))
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    result = apply_plan(plan, Executor(plan, performer, watch), world.daemons, locks(world, plan), world.recheck)
+    assert {o.change.address: o.fate for o in result.outcomes} == {
+        "one/a": Fate.FAILED, "one/b": Fate.NOT_STARTED, "two/a": Fate.DONE, "two/b": Fate.NOT_STARTED,
+    }  # fmt: skip
+
+
+def test_an_interrupt_finishes_every_start_that_runs(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    at_once(world, 2)
+    plan = world.plan(stack(tmp_path, "[rollout]\nparallel_starts = 2\n\n", models(*FOUR)))
+
+    def both_run() -> bool:
+        return sum(isinstance(e, StepDone) and isinstance(e.step.task, StartContainer) for e in list(world.events)) >= 2
+
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    executor = Executor(plan, performer, world.emit, interrupted=both_run)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
+    fates = {o.change.model: o.fate for o in result.outcomes}
+    assert (result.exit_code, fates["a"], fates["b"]) == (130, Fate.DONE, Fate.DONE)
+    assert fates["c"] is fates["d"] is Fate.NOT_STARTED
+
+
+def test_every_start_is_recorded_though_all_end_together(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    at_once(world, 4)
+    gates = threading.Barrier(4)
+    healthy: Callable[..., str] = world.prober.health
+
+    def health(reach: object) -> str:
+        gates.wait(AT_MOST)
+        return healthy(reach)
+
+    world.prober.health = health  # type: ignore[method-assign]
+    assert world.apply(world.plan(stack(tmp_path, models(*FOUR, gate='{ stable_for = "0s" }')))).exit_code == 0
+    recorded = world.daemon().read_record("demo").applied
+    assert {a: len(applied.starts) for a, applied in recorded.items()} == {f"here/{m}": 1 for m in FOUR}
+
+
+def test_a_saved_plan_keeps_the_limit_and_an_older_one_is_read_as_serial(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    planned = world.plan(stack(tmp_path, "[rollout]\nparallel_starts = 2\n\n", models(*FOUR)))
+    assert plan_from_json(plan_to_json(planned)).parallel_starts == 2
+    document = plan_to_dict(planned)
+    assert document.pop("parallel_starts") == 2
+    older = json.dumps({**document, "digest": digest_of(document)})
+    assert plan_from_json(older) == replace(planned, parallel_starts=1)
+
+
+def test_the_plan_shows_what_starts_together_and_how_long_it_takes(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    wanted = stack(tmp_path, models(*FOUR, "e", "f"))
+    text = plan_text(world.plan(wanted), PLAIN)
+    assert "Starts   here: a, b, c, d together, then e, f together\n" in text
+    assert "Host   here: 6 changes, up to 4 starts at a time, at most 40m without progress\n" in text
+    serial = plan_text(replace(world.plan(wanted), parallel_starts=1), PLAIN)
+    assert "Starts   here: a, then b, then c, then d, then 2 more\n" in serial
+    assert "Host   here: 6 changes, one start at a time, at most 2h without progress\n" in serial
+
+
+def test_gates_are_passed_side_by_side(tmp_path: Path) -> None:
+    """`stable_for` of one model does not delay the gate of another."""
+    world = World("demo", "here")
+    gates = threading.Barrier(4)
+    healthy: Callable[..., str] = world.prober.health
+    seen: set[str] = set()
+
+    def health(reach: object) -> str:
+        name = world.prober._name(reach)  # type: ignore[arg-type]
+        if name not in seen:
+            seen.add(name)
+            gates.wait(AT_MOST)
+        return healthy(reach)
+
+    world.prober.health = health  # type: ignore[method-assign]
+    assert world.apply(world.plan(stack(tmp_path, models(*FOUR)))).exit_code == 0
+    assert sum(isinstance(e, StepDone) and isinstance(e.step.task, PassGate) for e in world.events) == 4
