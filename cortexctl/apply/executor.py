@@ -108,7 +108,7 @@ class Executor:
     plan: Plan
     performer: Performer
     emit: Sink
-    parallelism: int = 10
+    parallelism: int = 32
     interrupted: Callable[[], bool] = lambda: False
     holds: Callable[[str], bool] = lambda _host: True
     """Whether this run still holds the lock of a host. Checked before every step, once locks are taken."""

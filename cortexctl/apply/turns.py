@@ -50,7 +50,7 @@ class Turns:
         ready = [s for s in ready if s.host not in self._closed or not s.address or _place(s) in self._underway]
         starts = self._starts_now()
         taken: list[Step] = []
-        for step in sorted(ready, key=lambda s: _place(s) not in self._started):
+        for step in sorted(ready, key=lambda s: not s.address or _place(s) not in self._started):
             is_start = _place(step) in self._starting - self._started
             if len(taken) == free:
                 break

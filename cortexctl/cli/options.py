@@ -141,7 +141,7 @@ def plan_request(command: Command) -> Command:
 def apply_options(command: Command) -> Command:
     """Adds the options of commands that carry out a plan; the command gets them as `apply_options`."""
 
-    @click.option("--parallelism", type=click.IntRange(1, 256), default=10, show_default=True,
+    @click.option("--parallelism", type=click.IntRange(1, 256), default=32, show_default=True,
                   help="Maximum number of concurrent changes.")  # fmt: skip
     @click.option("--lock-timeout", metavar="DURATION", default="0s", show_default=True,
                   help="How long to wait for another run's lock.")  # fmt: skip

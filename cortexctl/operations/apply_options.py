@@ -11,7 +11,7 @@ class ApplyOptions:
     plan's.
     """
 
-    parallelism: int = 10
+    parallelism: int = 32
     lock_timeout: float = 0
     max_failures: int | None = None
     allow_unreachable: bool = False

@@ -22,7 +22,7 @@ def test_four_models_are_in_their_gates_at_the_same_time(live: LiveDaemon, tmp_p
     names = [f"{live.stack}-{letter}" for letter in "abcd"]
     models = "".join(
         f'[models.{name}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny" }}\nserved_names = ["{name}"]\n'
-        f'gpus = "none"\nshm_size = "64 MiB"\nenv = {{ STANDIN_START_SECONDS = "2" }}\n\n[models.{name}.gate]\n{GATE}\n'
+        f'gpus = "none"\nshm_size = "64 MiB"\nenv = {{ STANDIN_START_SECONDS = "1" }}\n\n[models.{name}.gate]\n{GATE}\n'
         for name in names
     )
     stack, events = tmp_path / "stack.toml", tmp_path / "events.jsonl"
