@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import Spec
+from cortexctl.model_files.files import ModelSource, source_of
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.owned import spec_of
 from cortexctl.plan.action import Action
@@ -65,20 +66,36 @@ def claims_of(change: Change, host: ObservedHost) -> Claims:
     )
 
 
-def waits_among(claims: Sequence[Claims]) -> list[list[int]]:
-    """For each change: the earlier ones that it waits for directly, in order. `claims`: in the order of the changes."""
+def waits_among(changes: Sequence[Change], host: ObservedHost) -> list[list[int]]:
+    """For each change of a host: the earlier ones that it waits for directly. `changes`: in their order."""
+    claims = [claims_of(change, host) for change in changes]
+    downloads = [_download(change) for change in changes]
     waits: list[list[int]] = []
     behind: list[set[int]] = []
     for number, mine in enumerate(claims):
         direct: list[int] = []
         all_before: set[int] = set()
+        first = downloads.index(downloads[number]) if downloads[number] else number
         for earlier in reversed(range(number)):
-            if earlier not in all_before and mine.meets(claims[earlier]):
+            if earlier not in all_before and (earlier == first or mine.meets(claims[earlier])):
                 direct.insert(0, earlier)
                 all_before |= {earlier, *behind[earlier]}
         waits.append(direct)
         behind.append(all_before)
     return waits
+
+
+def _download(change: Change) -> ModelSource | None:
+    """The repository that the change may download into a folder of the host. The first one does; another one that
+    starts meanwhile would wait for it inside its container, and seem to make no progress.
+    """
+    before, after = (_repository(change.host, spec) for spec in (change.detail.before, change.detail.after))
+    return after if change.action in {Action.CREATE, Action.REPLACE} and after != before else None
+
+
+def _repository(host: str, spec: Spec | None) -> ModelSource | None:
+    source = source_of(host, spec) if spec is not None and spec.container.env.get("HF_HUB_OFFLINE") != "1" else None
+    return source if isinstance(source, ModelSource) and source.repo and source.root else None
 
 
 def _specs(change: Change, containers: Mapping[str, ObservedContainer]) -> Iterator[Spec | None]:

@@ -12,7 +12,7 @@ from cortexctl.instance.labels import generation_name, is_generation_name, owner
 from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.plan.action import Action
-from cortexctl.plan.claims import claims_of, waits_among
+from cortexctl.plan.claims import waits_among
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, ContainerRef
 from cortexctl.plan.order import Order, in_order
@@ -60,7 +60,7 @@ def steps_for_host(
 
     first = then("", [*_pulls(ordered), *_networks_to_make(ordered)], ())
     lasts: list[tuple[str, ...]] = []
-    for change, waits in zip(ordered, waits_among([claims_of(c, host) for c in ordered]), strict=True):
+    for change, waits in zip(ordered, waits_among(ordered, host), strict=True):
         before = [last for earlier in waits for last in lasts[earlier]]
         lasts.append(then(change.address, tasks_of(change), before or first))
     waited_for = {i for step in steps for i in step.after}

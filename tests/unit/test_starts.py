@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,14 @@ from cortexctl.apply.events import Event, RollbackStarted, StepDone, StepStarted
 from cortexctl.apply.executor import Executor, Fate
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
-from cortexctl.instance.spec import Publish
+from cortexctl.desired.stack import Instance
+from cortexctl.instance.spec import Mount, Publish
 from cortexctl.observed.host import BoundPort
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
 from cortexctl.plan.steps import CreateContainer, PassGate, RenameContainer, StartContainer
+from cortexctl.render.apply.progress import PlainProgress
 from cortexctl.render.plan.terminal import plan_text
 from tests.applying import PLAIN, TWO_HOSTS, crash, locks, serving, stack
 from tests.build import make_container, make_instance, make_plan, make_spec, serving_container
@@ -141,6 +145,27 @@ def test_what_a_killed_run_left_of_a_model_is_removed_before_the_model_changes()
     last = [s.id for s in planned.steps if s.address == removal.address][-1]
     assert last in first["here/a"].after
     assert last not in first["here/b"].after
+
+
+def test_a_repository_is_downloaded_once_and_then_the_others_start_together() -> None:
+    """If they shared the download, the others would wait for it without any progress in their logs."""
+    cache = (Mount("/srv/hf", "/root/.cache/huggingface", read_only=False),)
+
+    def hub(name: str, repo: str = "org/big", **fields: Any) -> Instance:
+        spec = make_spec(model=repo, served_names=(name,), **{"mounts": cache, **fields})
+        return replace(make_instance(name), spec=spec)
+
+    def waits(**fields: Any) -> set[str]:
+        return set().union(*waits_of(make_plan(*(hub(m, **fields) for m in FOUR))).values())
+
+    assert waits_of(make_plan(*map(hub, FOUR))) == {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"a"}}
+    assert waits(mounts=()) == set(), "each has a folder of its own"
+    assert waits(env={"HF_HUB_OFFLINE": "1"}) == set(), "nothing is downloaded"
+    assert waits_of(make_plan(hub("a"), hub("b", "org/other"))) == {"a": set(), "b": set()}
+    running = tuple(serving_container(model=m, spec=hub(m, drain=1).spec) for m in FOUR)
+    replaced = make_plan(*map(hub, FOUR), containers=running)
+    assert {c.action for c in replaced.changes} == {Action.REPLACE}
+    assert set().union(*waits_of(replaced).values()) == set(), "the weights are on the host"
 
 
 def test_after_is_waited_for_over_a_model_without_a_change(tmp_path: Path) -> None:
@@ -338,6 +363,18 @@ def test_the_plan_shows_what_starts_together_and_how_long_it_takes(tmp_path: Pat
     serial = plan_text(replace(world.plan(wanted), parallel_starts=1), PLAIN)
     assert "Starts   here: a, then b, then c, then d, then 2 more\n" in serial
     assert "Host   here: 6 changes, one start at a time, at most 2h without progress\n" in serial
+
+
+def test_every_line_of_the_progress_names_its_address(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    at_once(world, 4)
+    plan = world.plan(stack(tmp_path, models(*FOUR)))
+    out = io.StringIO()
+    progress = PlainProgress(out, PLAIN, plan.container_names, 6)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    apply_plan(plan, Executor(plan, performer, progress), world.daemons, locks(world, plan), world.recheck)
+    lines = [line for line in out.getvalue().splitlines() if "network" not in line]
+    assert {line.partition("]")[0] for line in lines} == {f"[here/{name}" for name in FOUR}
 
 
 def test_gates_are_passed_side_by_side(tmp_path: Path) -> None:
