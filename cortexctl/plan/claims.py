@@ -4,7 +4,7 @@ after the other; all others may run at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cortexctl.instance.labels import serving_name
@@ -66,9 +66,14 @@ def claims_of(change: Change, host: ObservedHost) -> Claims:
     )
 
 
-def waits_among(changes: Sequence[Change], host: ObservedHost) -> list[list[int]]:
-    """For each change of a host: the earlier ones that it waits for directly. `changes`: in their order."""
+def waits_among(
+    changes: Sequence[Change], host: ObservedHost, canaries: Collection[tuple[str, str]] = ()
+) -> list[list[int]]:
+    """For each change of a host: the earlier ones that it waits for directly. `changes`: in their order. `canaries`:
+    host and address of the instances that go before others of their model.
+    """
     claims = [claims_of(change, host) for change in changes]
+    is_canary = [(c.host, c.address) in canaries for c in changes]
     downloads = [_download(change) for change in changes]
     waits: list[list[int]] = []
     behind: list[set[int]] = []
@@ -77,7 +82,11 @@ def waits_among(changes: Sequence[Change], host: ObservedHost) -> list[list[int]
         all_before: set[int] = set()
         first = downloads.index(downloads[number]) if downloads[number] else number
         for earlier in reversed(range(number)):
-            if earlier not in all_before and (earlier == first or mine.meets(claims[earlier])):
+            if earlier in all_before:
+                continue
+            same_model = changes[earlier].model == changes[number].model
+            goes_first = same_model and is_canary[earlier] and not is_canary[number]
+            if earlier == first or goes_first or mine.meets(claims[earlier]):
                 direct.insert(0, earlier)
                 all_before |= {earlier, *behind[earlier]}
         waits.append(direct)

@@ -60,7 +60,7 @@ def steps_for_host(
 
     first = then("", [*_pulls(ordered), *_networks_to_make(ordered)], ())
     lasts: list[tuple[str, ...]] = []
-    for change, waits in zip(ordered, waits_among(ordered, host), strict=True):
+    for change, waits in zip(ordered, waits_among(ordered, host, order.canaries), strict=True):
         before = [last for earlier in waits for last in lasts[earlier]]
         lasts.append(then(change.address, tasks_of(change), before or first))
     waited_for = {i for step in steps for i in step.after}

@@ -168,6 +168,20 @@ def test_a_repository_is_downloaded_once_and_then_the_others_start_together() ->
     assert set().union(*waits_of(replaced).values()) == set(), "the weights are on the host"
 
 
+def test_the_canary_of_a_new_model_starts_before_its_other_replicas(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    wanted = stack(tmp_path, model_text("a", replicas="3", rollout="{ canary = 1 }") + model_text("b"))
+    planned = world.plan(wanted)
+    addresses = {s.id: s.address for s in planned.steps}
+    first = {s.address: s for s in reversed(planned.steps)}
+    waits = {a: {addresses[i] for i in s.after} - {""} for a, s in first.items() if a}
+    assert waits == {"here/a": set(), "here/a.2": {"here/a"}, "here/a.3": {"here/a"}, "here/b": set()}
+    world.daemon().behaviours.append(lambda c: crash()(c) if c.name == "vllm-model-a--g1" else None)
+    fates = {o.change.address: o.fate for o in world.apply(planned).outcomes}
+    assert fates["here/a"] is Fate.FAILED
+    assert fates["here/a.2"] is fates["here/a.3"] is Fate.NOT_STARTED
+
+
 def test_after_is_waited_for_over_a_model_without_a_change(tmp_path: Path) -> None:
     world = World("demo", "here")
 
