@@ -151,19 +151,19 @@ def test_a_repository_is_downloaded_once_and_then_the_others_start_together() ->
     """If they shared the download, the others would wait for it without any progress in their logs."""
     cache = (Mount("/srv/hf", "/root/.cache/huggingface", read_only=False),)
 
-    def hub(name: str, repo: str = "org/big", **fields: Any) -> Instance:
+    def from_repository(name: str, repo: str = "org/big", **fields: Any) -> Instance:
         spec = make_spec(model=repo, served_names=(name,), **{"mounts": cache, **fields})
         return replace(make_instance(name), spec=spec)
 
     def waits(**fields: Any) -> set[str]:
-        return set().union(*waits_of(make_plan(*(hub(m, **fields) for m in FOUR))).values())
+        return set().union(*waits_of(make_plan(*(from_repository(m, **fields) for m in FOUR))).values())
 
-    assert waits_of(make_plan(*map(hub, FOUR))) == {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"a"}}
+    assert waits_of(make_plan(*map(from_repository, FOUR))) == {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"a"}}
     assert waits(mounts=()) == set(), "each has a folder of its own"
     assert waits(env={"HF_HUB_OFFLINE": "1"}) == set(), "nothing is downloaded"
-    assert waits_of(make_plan(hub("a"), hub("b", "org/other"))) == {"a": set(), "b": set()}
-    running = tuple(serving_container(model=m, spec=hub(m, drain=1).spec) for m in FOUR)
-    replaced = make_plan(*map(hub, FOUR), containers=running)
+    assert waits_of(make_plan(from_repository("a"), from_repository("b", "org/other"))) == {"a": set(), "b": set()}
+    running = tuple(serving_container(model=m, spec=from_repository(m, drain=1).spec) for m in FOUR)
+    replaced = make_plan(*map(from_repository, FOUR), containers=running)
     assert {c.action for c in replaced.changes} == {Action.REPLACE}
     assert set().union(*waits_of(replaced).values()) == set(), "the weights are on the host"
 
