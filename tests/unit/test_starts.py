@@ -376,6 +376,9 @@ def test_the_plan_shows_what_starts_together_and_how_long_it_takes(tmp_path: Pat
     assert "Host   here: 6 changes, up to 4 starts at a time, at most 40m without progress\n" in text
     serial = plan_text(replace(world.plan(wanted), parallel_starts=1), PLAIN)
     assert "Starts   here: a, then b, then c, then d, then 2 more\n" in serial
+    many = stack(tmp_path, models(*(f"m{n:02}" for n in range(13))))
+    pairs = plan_text(replace(world.plan(many), parallel_starts=2), PLAIN)
+    assert ", then m06, m07 together, then 5 more\n" in pairs
     assert "Host   here: 6 changes, one start at a time, at most 2h without progress\n" in serial
 
 

@@ -168,10 +168,10 @@ def host_cost_text(host: PlannedHost, changes: Sequence[Change], pace: Pace | No
     parts = []
     if len(changes) > 1 and pace is not None:
         starts = sum(map(len, pace.waves))
-        pace_now = "one start" if pace.widest == 1 else f"up to {pace.widest} starts"
+        at_once = "one start" if pace.widest == 1 else f"up to {pace.widest} starts"
         parts.append(
             f"{len(changes)} changes"
-            + (f", {pace_now} at a time" if starts > 1 else "")
+            + (f", {at_once} at a time" if starts > 1 else "")
             + (f", {bound_text(pace.at_most)}" if pace.at_most else "")
         )
     if host.gpus_before or host.gpus_after:
@@ -184,7 +184,8 @@ def starts_text(host: str, pace: Pace) -> str:
     """The instances that start together, and those that start after them. Empty for one start."""
     if sum(map(len, pace.waves)) < 2:
         return ""
-    waves, left = cut([_together(host, wave) for wave in pace.waves], MOST_BATCHES)
+    waves, _ = cut([_together(host, wave) for wave in pace.waves], MOST_BATCHES)
+    left = sum(map(len, pace.waves[len(waves) :]))
     return ", then ".join([*waves, *([f"{left} more"] if left else [])])
 
 
