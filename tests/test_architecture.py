@@ -24,7 +24,7 @@ OWN: dict[str, set[str]] = {
     "concurrently": set(),
     "files": {"errors"},
     "instance": {"decoding"},
-    "desired": {"instance", "diagnostics"},
+    "desired": {"instance", "diagnostics", "text"},
     "model_files": {"instance", "decoding"},
     "observed": {"instance", "engines", "model_files", "decoding", "text"},
     "engines": {"instance", "model_files", "text"},

@@ -15,6 +15,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.steps import Step
+from cortexctl.text.invocation import Invocation
 from tests.record_case import CASES, plan_of_case
 
 NASTY = (
@@ -81,6 +82,9 @@ def rich_plan() -> Plan:
         env="prod",
         stack_path="stacks/prod.toml",
         selection=("--target llama-*",),
+        invocation=Invocation(
+            "stacks/prod.toml", "prod", ("prod.vars.toml",), ("tag=v0.32.0", "token"), (("--target", "llama-*"),)
+        ),
         hosts=(
             _host(hosts[0], reach="exec"),
             *(_host(h) for h in hosts[1:]),

@@ -215,7 +215,7 @@ class Executor:
             return None
         return LockLost(
             f"{host}: another user or run released this run's lock, so this run stops there",
-            next_step="find out who is applying (cortexctl lock status), then plan again",
+            next_step=f"find out who is applying: {self.plan.invocation.command('lock status')}",
         )
 
     def _perform(self, step: Step, change: Change | None) -> str:

@@ -7,7 +7,6 @@ needs no marker on the hosts and no request, also for daemons without containers
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -42,10 +41,6 @@ class Locks:
     interrupted: Callable[[], bool] = lambda: False
     waits: Callable[[str], None] = lambda _text: None
     """Called once, with a text that names the run it waits for."""
-    stack: str = ""
-    """The options that select the stack in the next command, with a blank before them. Default: as far as the plan
-    shows them.
-    """
     waited_for: list[str] = field(default_factory=list)
     """The hosts whose lock another run held at first: it may have changed anything of the stack there."""
     _owner_ids: dict[str, str] = field(default_factory=dict)
@@ -125,17 +120,12 @@ class Locks:
                     next_step="keep one of them in the stack",
                 )
 
-    @property
-    def _stack(self) -> str:
-        env = f" --env {shlex.quote(self.plan.env)}" if self.plan.env else ""
-        return f" {shlex.quote(self.plan.stack_path)}{env}"
-
     def _refusal(self, host: str, holder: LockInfo, now: int) -> LockHeld:
         since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "for an unknown time"
-        stack = self.stack or self._stack
+        release = self.plan.invocation.command("lock release")
         return LockHeld(
             f"{host}: {_holder_text(holder)} has been applying the stack {self.plan.owner} {since}",
-            next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release{stack}",
+            next_step=f"wait for it (--lock-timeout 10m); if it is dead: {release}",
         )
 
 

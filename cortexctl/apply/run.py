@@ -53,7 +53,7 @@ def apply_plan(
         seen = recheck(hosts)
         moved = stale_reasons(plan, seen)
         if moved:
-            raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
+            raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step=plan.again)
         executor.hooks.before_apply()
         run = locks.who.run
         records = Records(

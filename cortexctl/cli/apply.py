@@ -8,12 +8,12 @@ from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out, plan_and_carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.errors import UsageError
+from cortexctl.errors import PlanStale, UsageError
 from cortexctl.operations.adapters import open_hosts_of_plan, run_connections
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import StackReader
-from cortexctl.operations.saved_plan import read_if_plan, refuse_changed_stack, refuse_unfit
+from cortexctl.operations.saved_plan import plan_into, read_if_plan, refuse_changed_stack, refuse_unfit
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
@@ -59,6 +59,10 @@ def _apply_saved(
     refuse_unfit(saved, file)
     if request != Request():
         raise UsageError("a saved plan is applied unchanged; to narrow it, plan again")
-    refuse_changed_stack(saved)
+    refuse_changed_stack(saved, file)
     with open_hosts_of_plan(saved) as hosts:
-        return carry_out(saved, hosts, choice=choice, approved=True, options=options, output=output)
+        try:
+            return carry_out(saved, hosts, choice=choice, approved=True, options=options, output=output)
+        except PlanStale as cause:
+            cause.next_step = plan_into(saved, file)
+            raise

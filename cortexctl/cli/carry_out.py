@@ -23,8 +23,9 @@ from cortexctl.operations import apply as operation
 from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.next_after import next_after
 from cortexctl.operations.plan import plan_live
-from cortexctl.operations.stack_choice import StackChoice, as_argument
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
@@ -50,7 +51,7 @@ def plan_and_carry_out(
         return carry_out(
             plan(),
             hosts,
-            choice=choice.knowing(desired.secret_variables),
+            choice=choice,
             approved=approved,
             options=options,
             output=output,
@@ -80,12 +81,12 @@ def carry_out(
         _request_approval(plan)
     output.log.begins(plan)
     started = time.monotonic()
-    stop = _stop_on_signal()
+    stop = _stop_on_signal(plan)
     run = ApplyRun(hosts, choice, options, output.log, _progress, stop.is_set, show_note)
     again = (lambda: _shown(plan_again(), options, output)) if plan_again else None
     applied = operation.carry_out(plan, run, again)
     show_notes(applied.notes)
-    next_step = _next_step(applied.plan, choice, applied.result)
+    next_step = next_after(applied.plan, applied.result, options.options, is_complete=not applied.result.exit_code)
     output.log.ended(applied.result, next_step)
     if applied.plan.effective or applied.result.exit_code:
         seconds, logs = time.monotonic() - started, _save_logs(applied.result)
@@ -125,14 +126,14 @@ def _progress(plan: Plan) -> LiveProgress | PlainProgress:
     return LiveProgress(ink("stderr"), names, width, time.monotonic, limits, beneath(sys.stderr))
 
 
-def _stop_on_signal() -> threading.Event:
+def _stop_on_signal(plan: Plan) -> threading.Event:
     """The first Ctrl-C (or SIGTERM, or SIGHUP) lets running steps finish and starts none; the second exits at once."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
             print_now("\nStopped at once. The running steps are unfinished; the next run takes over their lock.\n")
-            print_now("Next:  cortexctl plan\n")
+            print_now(f"Next:  {plan.again}\n")
             os._exit(130)  # other threads may wait for gates for many minutes, and must not delay the exit
         stop.set()
         print_now("\nStopping: the running steps finish, and no new ones start. Interrupt again to stop at once.\n")
@@ -141,15 +142,6 @@ def _stop_on_signal() -> threading.Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not interrupt a rollout
     return stop
-
-
-def _next_step(plan: Plan, choice: StackChoice, result: Result) -> str:
-    stack = as_argument(plan.stack_path) + choice.as_flags()
-    again = f"cortexctl plan{' --destroy' if plan.destroy else ''}{stack}"
-    if result.exit_code or plan.destroy:
-        return again if result.exit_code else ""
-    # after the canaries, the deferred instances need another apply
-    return f"cortexctl {'apply' if any(r.deferred for r in plan.rollouts) else 'status'}{stack}"
 
 
 def _save_logs(result: Result) -> dict[str, str]:

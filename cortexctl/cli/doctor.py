@@ -34,9 +34,7 @@ def command(
     nothing is created on a host. Exits 1 if a host has a problem.
     """
     if writes and not probes:
-        raise UsageError(
-            "--write needs --probe: only a probe reads the GPUs", next_step="cortexctl doctor --probe --write"
-        )
+        raise UsageError("--write needs --probe: only a probe reads the GPUs", next_step="add --probe")
     desired = StackReader(stack, choice, SecretMode.SKIP).read_hosts()
     report = examine_hosts(examination(stack, choice, desired, hosts, probes=probes), show_note)
     edit = plan_gpu_edit(stack, choice.env, report) if probes else None

@@ -70,7 +70,7 @@ def command(
     inputs = DriftInputs(selection, deep, None if no_health else health_timeout)
     with run_connections() as connections:
         desired = read_for_drift(stack, choice, review=no_commands, connections=connections, only=selection)
-        report, durations = report_drift(desired, choice, inputs, connections)
+        report, durations = report_drift(desired, inputs, connections)
     if report.diagnostics:
         show_diagnostics(report.diagnostics)
         return 1

@@ -88,7 +88,9 @@ def search_target(command: options.Command) -> options.Command:
             if value and not auto:
                 raise UsageError(f"{option} needs --auto")
         if auto and target_len is None:
-            raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
+            raise UsageError(
+                "--auto needs --target-len", next_step="add the tokens of a request, for example --target-len 8192"
+            )
         target = Target(target_len, target_concurrency) if auto and target_len else None
         return command(*args, target=target, writes=writes, **kwargs)
 

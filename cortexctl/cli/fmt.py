@@ -12,9 +12,9 @@ from cortexctl.errors import UsageError
 from cortexctl.operations.fit_search import StackPatch
 from cortexctl.operations.format_stack import format_file, format_stdin
 from cortexctl.operations.read_stack import BadStack
-from cortexctl.operations.stack_choice import DEFAULT_STACK
 from cortexctl.render.sanitise import visible
 from cortexctl.render.text_diff import patch_text
+from cortexctl.text.invocation import DEFAULT_STACK
 
 STDIN = "-"
 

@@ -34,7 +34,7 @@ def command(host: str, container: str, *, choice: StackChoice, stack: str, name:
     """
     work = open_import(host, stack, choice, imported_json if stack.endswith(".json") else bare_block)
     if not container:
-        out(imports_text(host, work.candidates(), work.as_option, ink()))
+        out(imports_text(host, work.candidates(), work.invocation, ink()))
         return 0
     imported = work.adopt(work.find(container), name, _indices(gpus))
     if imported.reasons:
@@ -59,7 +59,6 @@ def _show(work: Import, imported: Imported) -> None:
 
 
 def _proceed(work: Import, imported: Imported) -> list[str]:
-    stack = work.as_argument
     shows = {
         "adopt": "shows one change: adopt, without a restart",
         "start": "shows one change: start, because it is down",
@@ -67,9 +66,9 @@ def _proceed(work: Import, imported: Imported) -> list[str]:
     }
     lines = [
         f"The container {imported.container} of {work.host.name}, as it is. Add this to {work.stack}; then:",
-        f"  cortexctl plan{stack}    {shows[imported.action]}",
+        f"  {work.invocation.command('plan')}    {shows[imported.action]}",
     ]
-    lines += [f"  cortexctl apply{stack}"] if imported.action != "no-op" else []
+    lines += [f"  {work.invocation.command('apply')}"] if imported.action != "no-op" else []
     if imported.needed:
         lines.append(
             f"Set these in cortexctl's environment, to the values in the container: {', '.join(imported.needed)}."

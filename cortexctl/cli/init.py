@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from cortexctl.cli.notes import show_note
 from cortexctl.cli.writing import out
 from cortexctl.errors import UsageError
-from cortexctl.operations.stack_choice import as_option
 from cortexctl.operations.starter_stack import SCHEMA_FILE, TEMPLATES, write_starter
+from cortexctl.text.invocation import Invocation
 
 
 @click.command("init")
@@ -32,11 +30,11 @@ def command(folder: str, *, template: str | None, urls: tuple[str, ...], probes:
     if probes and not urls:
         raise UsageError("--probe needs --host", next_step="cortexctl init --host ssh://ops@gpu-1 --probe")
     starter = write_starter(folder, template, urls, show_note, probes=probes)
-    place = "" if folder == "." else f" {shlex.quote(str(starter.path))}"
+    run = Invocation(str(starter.path))
     out(f"Wrote {starter.path}, and {SCHEMA_FILE} for editors.\n")
     out(f'The stack is named "{starter.stack}", after its folder. Another name: before the first apply, not later.\n')
     if starter.lacks_gpus:
-        option = "" if folder == "." else as_option(str(starter.path))
-        out(f"The GPUs are not in it yet. To read and write them: cortexctl doctor{option} --probe --write\n")
-    out(f"Next   edit it, then: cortexctl validate{place}\n")
+        doctor = run.command("doctor", options=(("--probe",), ("--write",)))
+        out(f"The GPUs are not in it yet. To read and write them: {doctor}\n")
+    out(f"Next   edit it, then: {run.command('validate')}\n")
     return 0

@@ -10,8 +10,9 @@ import click
 
 from cortexctl.errors import UsageError
 from cortexctl.operations.apply_options import ApplyOptions
-from cortexctl.operations.stack_choice import DEFAULT_STACK, StackChoice
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.request import Request
+from cortexctl.text.invocation import DEFAULT_STACK
 from cortexctl.text.units import seconds
 
 Command = Callable[..., int]

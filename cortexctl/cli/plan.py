@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
 import click
@@ -12,9 +11,10 @@ from cortexctl.cli.notes import show_note, usable
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.writing import write
 from cortexctl.operations.adapters import run_connections
+from cortexctl.operations.apply_options import ALLOW_UNREACHABLE
 from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
-from cortexctl.operations.saved_plan import save_plan
-from cortexctl.operations.stack_choice import StackChoice, as_argument
+from cortexctl.operations.saved_plan import apply_saved, save_plan
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 
@@ -61,7 +61,7 @@ def command(
         plan = make_plan(desired, choice, inputs, show_note, connections)
     if out:
         save_plan(plan, out)
-    next_step = _next_step(plan, stack, choice.knowing(desired.secret_variables), request, out)
+    next_step = _next_step(plan, out)
     write(view(plan, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
     return _exit_code(plan, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
 
@@ -72,11 +72,10 @@ def _exit_code(plan: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
     return 2 if detailed and plan.effective else 0
 
 
-def _next_step(plan: Plan, stack: str, choice: StackChoice, request: Request, out: str | None) -> str:
+def _next_step(plan: Plan, out: str | None) -> str:
     if not plan.effective or plan.basis or is_blocked(plan, allow_unreachable=True):
         return ""
-    verb = "destroy" if plan.destroy else "apply"
-    anyway = " --allow-unreachable" if is_blocked(plan) else ""
+    anyway = (ALLOW_UNREACHABLE,) if is_blocked(plan) else ()
     if out and not plan.lacking:
-        return f"cortexctl apply {shlex.quote(out)}{anyway}"
-    return f"cortexctl {verb}{as_argument(stack)}{choice.as_flags()}{request.options()}{anyway}"
+        return apply_saved(plan, out, anyway)
+    return plan.invocation.same("destroy" if plan.destroy else "apply", options=anyway)

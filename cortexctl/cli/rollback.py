@@ -45,7 +45,6 @@ def command(
     moves forward again.
     """
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
-    choice = choice.knowing(desired.secret_variables)
     with open_hosts(desired) as hosts:
         plan = plan_rollback_live(desired, full_address(desired, address), generation, hosts)
         if not plan.effective:  # finishes a run that was killed at its very end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 
 import click
 
@@ -11,7 +10,7 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
-from cortexctl.operations.saved_plan import read_plan
+from cortexctl.operations.saved_plan import apply_saved, read_plan
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 
@@ -47,7 +46,7 @@ def command(planfile: str, *, output_format: str, explain: bool, max_bytes: int 
     """Show a plan that was saved with `plan --out`, unchanged."""
     saved = read_plan(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
-    next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
+    next_step = apply_saved(saved, planfile) if can_be_applied else ""
     if output_format == "text":
         from cortexctl.render.plan.terminal import refusal_text
 

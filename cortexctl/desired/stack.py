@@ -10,6 +10,7 @@ from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.instance.labels import address, owner
 from cortexctl.instance.spec import Spec
+from cortexctl.text.invocation import Invocation
 
 ReachMode = Literal["auto", "exec", "direct"]
 """The path of requests to a server: from inside its container, only at its container's own address, or whichever works.
@@ -169,6 +170,8 @@ class Desired:
     audit_log: str = ""
     """Path of the audit log, relative to the stack's folder; empty: no audit log."""
 
+    invocation: Invocation = field(default_factory=Invocation, compare=False)
+    """The run that read it, for the next commands."""
     secret_variables: tuple[str, ...] = ()
     """The names of the variables whose values are never shown."""
     folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.adapters import OpenHosts, hooks_of, lock_identity, make_performer
-from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.apply_options import ALLOW_UNREACHABLE, ApplyOptions
 from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.plan import is_blocked
@@ -60,6 +59,9 @@ def prepare(plan: Plan, options: ApplyOptions) -> Plan:
     plan = replace(plan, max_failures=options.max_failures or plan.max_failures)
     if not options.allow_unreachable:
         return plan
+    if ALLOW_UNREACHABLE not in plan.invocation.options:
+        run = plan.invocation
+        plan = replace(plan, invocation=replace(run, options=(*run.options, ALLOW_UNREACHABLE)))
     # also for a plan that was saved without --allow-unreachable
     diagnostics = (replace(d, severity=Severity.WARNING) if d.kind is Kind.UNREACHABLE else d for d in plan.diagnostics)
     return replace(plan, diagnostics=tuple(diagnostics))
@@ -122,7 +124,6 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack, *,
             patience=run.options.lock_timeout,
             interrupted=run.is_stopped,
             waits=lambda text: run.report(Note(text)),
-            stack=f" {shlex.quote(plan.stack_path)}{run.choice.as_flags()}",
         )
         recheck_hosts = partial(recheck, run.hosts)
         result = apply_plan(plan, executor, run.hosts, locks, recheck_hosts, locks_held, is_renewed=is_renewed)

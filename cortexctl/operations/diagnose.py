@@ -21,7 +21,7 @@ from cortexctl.operations.addresses import full_address
 from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of, secret_values
 from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.results import Diagnosed
-from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.reach import Reach
 
 TAIL = 5000
@@ -121,11 +121,12 @@ def _with_next_step(
     diagnosed: Diagnosed, desired: Desired, stack: str, choice: StackChoice, generation: int
 ) -> Diagnosed:
     """With the next command."""
-    address, flags = diagnosed.of, choice.as_flags()
+    run = choice.invocation(stack)
     if diagnosed.diagnosis:
-        plan = f"cortexctl plan{as_argument(stack)} --target {address}{flags}"
+        plan = run.command("plan", options=(("--target", diagnosed.of),))
         return replace(diagnosed, next_step=f"edit {desired.path} as shown, then: {plan}")
-    logs = f"cortexctl logs {address} --generation {generation} --tail 100000{as_option(stack)}{flags}"
+    whole = (("--generation", str(generation)), ("--tail", "100000"))
+    logs = run.command("logs", diagnosed.of, options=whole)
     return replace(diagnosed, next_step=f"the whole log: {logs}")
 
 

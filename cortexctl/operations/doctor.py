@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,7 +18,7 @@ from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.host_findings import findings, folders_of
 from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.results import DoctorReport, HostReport
-from cortexctl.operations.stack_choice import StackChoice, as_option
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.selection import matches
 
 
@@ -47,9 +46,7 @@ def examination(
     stack: str, choice: StackChoice, desired: Desired, patterns: Sequence[str], *, probes: bool
 ) -> Examination:
     """`patterns`: names or globs of hosts; without one, all. Raises UsageError for a pattern without a match."""
-    names = "".join(f" {shlex.quote(pattern)}" for pattern in patterns)
-    flags = choice.knowing(desired.secret_variables).as_flags()
-    command = f"cortexctl doctor{names}{as_option(stack)}{flags}"
+    command = choice.knowing(desired.secret_variables).invocation(stack).command("doctor", *patterns)
     return Examination(desired, _chosen(desired, patterns), command, probes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from cortexctl import __version__
@@ -50,7 +50,7 @@ def read_for_drift(
 
 
 def report_drift(
-    desired: Desired, choice: StackChoice, inputs: DriftInputs, connections: Connections | None = None
+    desired: Desired, inputs: DriftInputs, connections: Connections | None = None
 ) -> tuple[DriftReport, Durations]:
     """Changes nothing. `connections`: of the run."""
     began, at = time.monotonic(), int(time.time())
@@ -60,8 +60,7 @@ def report_drift(
         observer = DriftObserver(here, inputs.selection, hosts, query_servers, is_dead, __version__, inputs.deep)
         observed, facts = observer.observe()
     report = find_drift(desired, observed, facts, inputs.selection)
-    flags = replace(choice, env="").knowing(desired.secret_variables).as_flags()
-    return replace(report, variable_options=flags), Durations(at, time.monotonic() - began)
+    return report, Durations(at, time.monotonic() - began)
 
 
 def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, ...]]:

@@ -25,7 +25,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
 from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
-from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.action import Action
 from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
 from cortexctl.plan.decide import state_text
@@ -37,6 +37,7 @@ from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.imported_env import secret_values
 from cortexctl.stack.importing.model_table import named_image
 from cortexctl.stack.resolve import MODELS
+from cortexctl.text.invocation import Invocation
 
 ROUNDS = 4
 """Maximum number of plans until no new field differs; one more than needed."""
@@ -72,14 +73,9 @@ class Import:
         return self.stack.endswith(".json")
 
     @property
-    def as_argument(self) -> str:
-        """The stack as an argument of the next command."""
-        return as_argument(self.stack) + self.choice.as_flags()
-
-    @property
-    def as_option(self) -> str:
-        """The same as an option of `import`."""
-        return as_option(self.stack) + self.choice.as_flags()
+    def invocation(self) -> Invocation:
+        """The run, for the next commands."""
+        return self.choice.invocation(self.stack)
 
     def candidates(self) -> list[ImportCandidate]:
         """Containers without a stack that run vLLM, in the order of their names."""

@@ -89,7 +89,12 @@ class StackReader:
             review=self.secrets is SecretMode.REVIEW,
             hosts_only=hosts_only,
         )
-        return StackReading(self.path, desired, tuple(diagnostics))
+        return StackReading(self.path, desired and self._invoked(desired), tuple(diagnostics))
+
+    def _invoked(self, desired: Desired) -> Desired:
+        """With this run, for the next commands."""
+        choice = self.choice.knowing(desired.secret_variables)
+        return replace(desired, invocation=choice.invocation(self.path))
 
     def _secret_value(self) -> SecretValue | None:
         if self.secrets in {SecretMode.SKIP, SecretMode.REVIEW}:

@@ -28,6 +28,7 @@ from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
+from cortexctl.text.invocation import quoted
 
 GIT, NONE = "git:", "none"
 
@@ -42,7 +43,8 @@ def plan_from_snapshot(
         observed = snapshot_from_json(read_document(file, LARGEST))
     except NotASnapshot as cause:
         raise UsageError(
-            f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"
+            f"{file} cannot be planned against: {cause}",
+            next_step=f"{desired.invocation.command('observe')} --out {quoted(file)}",
         ) from cause
     complete = _observed_as_in(observed, file, desired, request, allow_hub=allow_hub)
     taken = _time_of(observed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from cortexctl.decoding.decode import LARGEST, read_json
@@ -13,6 +12,7 @@ from cortexctl.files.reading import NotRead, read_text
 from cortexctl.operations.documents import read_document
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+from cortexctl.text.invocation import Invocation, Options, quoted
 
 
 def save_plan(plan: Plan, file: str) -> None:
@@ -53,8 +53,25 @@ def read_if_plan(file: str) -> Plan | None:
         raise UsageError(f"{file} cannot be applied: {cause}", next_step=_plan_again(cause, file)) from cause
 
 
+def apply_saved(plan: Plan, file: str, options: Options = ()) -> str:
+    """The command that applies the plan in a file. The file has all its options in it, but no value of a secret."""
+    run = plan.invocation
+    specs = [spec for c in plan.effective for spec in (c.detail.before, c.detail.after) if spec]
+    if not any(secret.source == "var" for spec in specs for secret in spec.container.secrets):
+        return Invocation(file).command("apply", options=options)
+    hidden = tuple(variable for variable in run.variables if "=" not in variable)
+    return Invocation(file, files=run.files, variables=hidden).command("apply", options=options)
+
+
+def plan_into(saved: Plan, file: str) -> str:
+    """The command that makes such a plan again, into the same file."""
+    return f"{saved.again} --out {quoted(file)}"
+
+
 def _plan_again(cause: NotAPlan, file: str) -> str:
-    return f"cortexctl plan{cause.again} --out {shlex.quote(file)}" if cause.again else "plan again"
+    if cause.again is None:
+        return "plan again"
+    return f"{cause.again.command('plan')} --out {quoted(file)}"
 
 
 def refuse_unfit(saved: Plan, file: str) -> None:
@@ -63,14 +80,13 @@ def refuse_unfit(saved: Plan, file: str) -> None:
         raise UsageError(f"{file} was planned for review, against {saved.basis}; plan again against the live hosts")
     if saved.lacking:
         address, secret = saved.lacking[0]
-        env = f" --env {saved.env}" if saved.env else ""
         raise Refused(
             f"{file} was planned without reading secrets, but {address} needs the value of {secret}",
-            next_step=f"cortexctl plan {saved.stack_path}{env} --out {file}",
+            next_step=plan_into(saved, file),
         )
 
 
-def refuse_changed_stack(saved: Plan) -> None:
+def refuse_changed_stack(saved: Plan, file: str) -> None:
     """A saved plan can be applied from anywhere, but the stack at its path must be unchanged. Raises PlanStale."""
     from cortexctl.stack.load import digest_of
 
@@ -79,4 +95,4 @@ def refuse_changed_stack(saved: Plan) -> None:
     except NotRead as cause:
         is_unchanged = cause.missing
     if not is_unchanged:
-        raise PlanStale(f"{saved.stack_path} has changed since the plan was created", next_step="plan again")
+        raise PlanStale(f"{saved.stack_path} has changed since the plan was created", next_step=plan_into(saved, file))

@@ -1,14 +1,12 @@
-"""The stack of a command: its path, environment and variables; and the same as options of the next command."""
+"""The environment and variables of a command, and the invocation that continues it."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from cortexctl.instance.secret import hidden
-
-DEFAULT_STACK = "stack.toml"
+from cortexctl.text.invocation import Invocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +24,11 @@ class StackChoice:
         """With the names of the stack's secret variables."""
         return replace(self, secret=frozenset(secret))
 
-    def as_flags(self) -> str:
-        """The options that choose the same, each with a blank before it, for the next command. The value of a secret
-        variable is not shown: the shell takes it from where cortexctl does, and refuses where it is not set.
-        """
-        env = f" --env {shlex.quote(self.env)}" if self.env else ""
-        files = "".join(f" --var-file {shlex.quote(file)}" for file in self.files)
-        return env + files + "".join(f" --var {self._variable(assignment)}" for assignment in self.variables)
+    def invocation(self, stack: str) -> Invocation:
+        """The commands that continue a run with this stack. Values of secret variables are not in it."""
+        return Invocation(stack, self.env, self.files, tuple(map(self._variable, self.variables)))
 
     def _variable(self, assignment: str) -> str:
         name, _, value = assignment.partition("=")
-        if self.secret is not None and name not in self.secret and hidden(value) == value:
-            return shlex.quote(assignment)
-        return f'{shlex.quote(name)}="${{CORTEXCTL_VAR_{name}:?}}"'
-
-
-def as_argument(stack: str) -> str:
-    """The stack for the next command, with a blank before it; empty for the default."""
-    return "" if stack == DEFAULT_STACK else f" {shlex.quote(stack)}"
-
-
-def as_option(stack: str) -> str:
-    """The same for commands that take it as an option."""
-    return "" if stack == DEFAULT_STACK else f" --stack {shlex.quote(stack)}"
+        is_open = self.secret is not None and name not in self.secret and hidden(value) == value
+        return assignment if is_open else name

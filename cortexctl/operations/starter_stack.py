@@ -12,6 +12,7 @@ from cortexctl.errors import UsageError
 from cortexctl.operations.notes import Report
 from cortexctl.stack.json_schema import args_json_schema, json_schema
 from cortexctl.stack.starter import SCHEMA_FILE, TEMPLATES, stack_name, starter
+from cortexctl.text.invocation import Invocation
 
 __all__ = ["SCHEMA_FILE", "TEMPLATES", "Starter", "args_schema", "stack_schema", "write_starter"]
 
@@ -35,7 +36,7 @@ def write_starter(
     """
     target = Path(folder) / "stack.toml"
     if target.exists():
-        raise UsageError(f"{target} exists and was not changed", next_step=f"cortexctl validate {target}")
+        raise UsageError(f"{target} exists and was not changed", next_step=Invocation(str(target)).command("validate"))
     name = target.resolve().parent.name
     lacks_gpus = False
     if urls:

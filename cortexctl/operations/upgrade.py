@@ -42,7 +42,7 @@ def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
     try:
         edited = upgraded(stack, text, choice.env, to, now)
     except UnreadableDocument as cause:
-        raise UsageError(f"{stack}: {cause}", next_step=f"cortexctl validate {stack}") from None
+        raise UsageError(f"{stack}: {cause}", next_step=choice.invocation(stack).command("validate")) from None
     after = ahead.read(text=edited.text)
     set_ = {name for i in today.instances for name in i.spec.server.args} if today else set()
     return Upgrade(

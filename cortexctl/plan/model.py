@@ -13,6 +13,7 @@ from cortexctl.plan.action import Action, Reason
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.diff import FieldChange, uncompared_secrets
 from cortexctl.plan.steps import Step
+from cortexctl.text.invocation import Invocation
 
 FORMAT_VERSION = "2.0"
 """Minor versions only add fields."""
@@ -184,12 +185,23 @@ class Plan:
     """Path of the audit log, relative to the stack's folder; empty: no audit log."""
     forecasts: tuple[InstanceForecast, ...] = ()
     """Memory of the instances that get new containers with GPUs, by address; or the reason why it is not known."""
+    invocation: Invocation = Invocation()  # noqa: RUF009 - frozen
+    """The stack and the options of the run that created it, for the next commands."""
     ledger: tuple[GpuLine, ...] = ()
     """GPUs of the hosts where such containers are created, after the plan is carried out."""
 
     @property
     def owner(self) -> str:
         return owner(self.stack, self.env)
+
+    @property
+    def again(self) -> str:
+        """The command that plans the same again."""
+        for change in self.changes:
+            if change.detail.is_rollback:
+                generation = ("--generation", str(change.detail.generation))
+                return self.invocation.command("rollback", change.address, options=(generation,))
+        return self.invocation.same("plan", options=(("--destroy",),) if self.destroy else ())
 
     @property
     def effective(self) -> tuple[Change, ...]:

@@ -16,6 +16,7 @@ from cortexctl.engines.vllm.command.read_command import SERVE
 from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
+from cortexctl.text.invocation import Invocation
 
 _FLAG = re.compile(r"--[A-Za-z][\w-]*")
 
@@ -84,7 +85,7 @@ def problems_of(query: ParserQuery, answer: Probed, desired: Desired) -> list[Di
             )
         ]
     pairs = zip(query.lines.values(), answer.verdicts, strict=True)
-    return [_refusal(query, a, places[a[0]], v) for a, v in pairs if not v.accepted]
+    return [_refusal(query, a, places[a[0]], v, desired.invocation) for a, v in pairs if not v.accepted]
 
 
 def other_release(query: ParserQuery, answer: Probed, desired: Desired) -> str:
@@ -98,7 +99,9 @@ def other_release(query: ParserQuery, answer: Probed, desired: Desired) -> str:
     return ""
 
 
-def _refusal(query: ParserQuery, addresses: Sequence[str], instance: Instance, verdict: ParserVerdict) -> Diagnostic:
+def _refusal(
+    query: ParserQuery, addresses: Sequence[str], instance: Instance, verdict: ParserVerdict, run: Invocation
+) -> Diagnostic:
     if verdict.verdict == "unknown":
         return warning(
             "CX313",
@@ -120,7 +123,7 @@ def _refusal(query: ParserQuery, addresses: Sequence[str], instance: Instance, v
         f"{several(addresses)}: the parser in {query.reference} (vLLM {verdict.release}) refuses the arguments",
         _place(instance, verdict.text),
         detail=f"its message: {verdict.text}",
-        help=f"{fix}; for the whole line: cortexctl args {addresses[0]}",
+        help=f"{fix}; for the whole line: {run.command('args', addresses[0])}",
     )
 
 

@@ -28,6 +28,7 @@ from cortexctl.plan.model import (
 )
 from cortexctl.plan.planfile_read import plan_from_dict
 from cortexctl.plan.steps import KIND_OF, Step
+from cortexctl.text.invocation import Invocation
 from cortexctl.text.json_text import json_text
 
 _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
@@ -38,11 +39,11 @@ _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
 
 
 class NotAPlan(ValueError):
-    """The text is not a plan of ours, or has a format that this release does not read. `again`: the arguments of
-    `cortexctl plan` that create it again, each with a blank before it, as far as the text shows them.
+    """The text is not a plan of ours, or has a format that this release does not read. `again`: its stack, if the text
+    shows it.
     """
 
-    def __init__(self, message: str, again: str = "") -> None:
+    def __init__(self, message: str, again: Invocation | None = None) -> None:
         super().__init__(message)
         self.again = again
 
@@ -55,6 +56,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "destroy": plan.destroy,
         "basis": plan.basis,
         "selection": list(plan.selection),
+        **_invocation_to_dict(plan.invocation),
         "hosts": [_host_to_dict(h) for h in plan.hosts],
         "changes": [_change_to_dict(c) for c in plan.changes],
         "steps": [_step_to_dict(s) for s in plan.steps],
@@ -92,7 +94,7 @@ def plan_from_json(text: str) -> Plan:
         raise NotAPlan(_NONE_OF_OURS)
     version = str(data["format_version"])[:20]
     if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-        raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}", _arguments(data))
+        raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}", _invocation(data))
     if data.get("digest") != digest_of(data):
         raise NotAPlan("it was changed after it was created")
     try:
@@ -101,15 +103,22 @@ def plan_from_json(text: str) -> Plan:
         raise NotAPlan(f"it is damaged: {cause}") from None
 
 
-def _arguments(data: Mapping[str, Any]) -> str:
-    """The arguments for the stack of the plan. Anyone can have written the text: only simple words are repeated."""
+def _invocation(data: Mapping[str, Any]) -> Invocation | None:
+    """The stack of the plan. Anyone can have written the text: only simple words are repeated."""
     stack = data.get("stack")
     path, env = (stack.get(key) for key in ("path", "env")) if isinstance(stack, dict) else (None, None)
     if not isinstance(path, str) or not _PLAIN.fullmatch(path):
-        return ""
+        return None
     if not env:
-        return f" {path}"
-    return f" {path} --env {env}" if isinstance(env, str) and _PLAIN.fullmatch(env) else ""
+        return Invocation(path)
+    return Invocation(path, env) if isinstance(env, str) and _PLAIN.fullmatch(env) else None
+
+
+def _invocation_to_dict(run: Invocation) -> dict[str, Any]:
+    """Only of a run with options. The stack is named elsewhere."""
+    options = [list(option) for option in run.options]
+    parts = {"variable_files": list(run.files), "variables": list(run.variables), "options": options}
+    return {"invocation": parts} if any(parts.values()) else {}
 
 
 def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast_json import NAMES
 from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost
 from cortexctl.plan.steps import TASK_KINDS, Step, Task
+from cortexctl.text.invocation import Invocation
 
 _COST = {"at_most": "at_most_seconds", "expected": "expected_seconds"}
 
@@ -36,7 +37,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
     }
     plan = _DECODER.read(Plan, flat)
     check_together(plan)
-    return plan
+    return dataclasses.replace(plan, invocation=dataclasses.replace(plan.invocation, stack=stack.path, env=stack.env))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,6 +150,6 @@ def _spec(value: Any) -> Spec:
 
 _DECODER = Decoder(
     {Spec: _spec, Step: _step, PlannedHost: _host, Change: _change},
-    names={**NAMES, Diagnostic: {"span": "range"}},
-    may_lack={Host: {"reach"}},
+    names={**NAMES, Diagnostic: {"span": "range"}, Invocation: {"files": "variable_files"}},
+    may_lack={Host: {"reach"}, Plan: {"invocation"}, Invocation: {"stack", "env"}},
 )

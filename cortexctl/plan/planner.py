@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Desired
@@ -49,6 +50,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.narrowing_options,
+        invocation=replace(desired.invocation, stack=desired.path, env=desired.env, options=request.options),
         hosts=tuple(host.host for host in hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.model import Change
 from cortexctl.plan.selection import Selection, matches, unmatched
+from cortexctl.text.invocation import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,18 @@ class Request(Selection):
         only = (f"--only {self.only}",) if self.only else ()
         return (*self.selecting, *hold, *only)
 
-    def options(self) -> str:
-        """All options in their original form, for the next command; each with a blank before it."""
+    @property
+    def options(self) -> Options:
+        """All options in their original form, for the next command."""
         named = (
             ("target", self.target), ("exclude", self.exclude), ("host", self.host), ("replace", self.replace),
             ("restart", self.restart), ("unprotect", self.unprotect), ("launch-anyway", self.launch_anyway),
         )  # fmt: skip
-        flags = [f"--{name} {shlex.quote(pattern)}" for name, patterns in named for pattern in patterns]
-        flags += ["--canary-hold"] if self.canary_hold else []
-        flags += [f"--only {self.only}"] if self.only else []
-        flags += ["--allow-unreachable"] if self.allow_unreachable else []
-        return "".join(f" {flag}" for flag in flags)
+        options: list[tuple[str, ...]] = [(f"--{name}", pattern) for name, patterns in named for pattern in patterns]
+        options += [("--canary-hold",)] if self.canary_hold else []
+        options += [("--only", self.only)] if self.only else []
+        options += [("--allow-unreachable",)] if self.allow_unreachable else []
+        return tuple(options)
 
     def forces(self, patterns: tuple[str, ...], address: str, model: str) -> bool:
         return matches(patterns, address, model)

@@ -59,6 +59,7 @@ def plan_rollback(desired: Desired, observed: Observed, target: RollbackTarget) 
         destroy=False,
         basis="",
         selection=(f"rollback {target.address}",),
+        invocation=replace(desired.invocation, stack=desired.path, env=desired.env),
         hosts=planned,
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),

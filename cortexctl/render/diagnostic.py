@@ -11,6 +11,7 @@ from cortexctl.render.sanitise import all_visible
 from cortexctl.render.style import Ink
 
 WIDTH = 100
+_COMMAND = ": cortexctl "
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], ink: Ink) -> str:
@@ -50,10 +51,19 @@ def _without_tabs(d: Diagnostic) -> Diagnostic:
     return replace(d, span=replace(d.span, line_text=d.span.line_text.replace("\t", " ")))
 
 
+def _wrapped(text: str) -> list[str]:
+    """A command at the end keeps its own line, so that it can be copied."""
+    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    before, is_there, command = text.rpartition(_COMMAND)
+    if not is_there or lines[-1].endswith(f"cortexctl {command}"):
+        return lines
+    return [*textwrap.wrap(f"{before}:", WIDTH, break_long_words=False, break_on_hyphens=False), f"cortexctl {command}"]
+
+
 def _note(margin: str, label: str, text: str, ink: Ink) -> list[str]:
     if not text.strip():
         return []
-    wrapped = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    wrapped = _wrapped(text)
     indent = " " * (len(margin) + len(label) + 4)
     first = f"{margin}{ink('=', 'blue')} {ink(label + ':', 'bold')} {wrapped[0]}"
     return [first, *(indent + line for line in wrapped[1:])]

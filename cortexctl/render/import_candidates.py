@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from cortexctl.operations.results import ImportCandidate
 from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
+from cortexctl.text.invocation import Invocation
 
 HEADINGS = ("CONTAINER", "IMAGE", "MODEL", "STATE", "IMPORT")
 
 
-def imports_text(host: str, rows: Sequence[ImportCandidate], stack: str, ink: Ink) -> str:
-    """`stack`: its command-line options, for the next command."""
+def imports_text(host: str, rows: Sequence[ImportCandidate], run: Invocation, ink: Ink) -> str:
+    """`run`: the run, for the next command."""
     if not rows:
         return f"{host}: no container runs vLLM outside a stack.\n"
     table = [HEADINGS, *(_cells(r) for r in rows)]
@@ -25,7 +26,7 @@ def imports_text(host: str, rows: Sequence[ImportCandidate], stack: str, ink: In
     lines += [f"\n{visible(r.container)} cannot be adopted as it is:\n{_list(r.reasons)}" for r in rows if r.reasons]
     first = next((r for r in rows if not r.reasons), None)
     if first is not None:
-        lines.append(f"\nNext   cortexctl import {host} {visible(first.container)}{stack}")
+        lines.append(f"\nNext   {run.command('import', host, first.container)}")
     return "\n".join(lines) + "\n"
 
 

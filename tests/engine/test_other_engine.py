@@ -79,7 +79,7 @@ class OnDaemon:
     def drift(self, desired: Desired) -> dict[str, Code]:
         """By the path of the setting, of an inspection and of the answer of the server."""
         inputs = DriftInputs(DriftSelection(), deep=True, health_timeout=10)
-        report, _ = report_drift(desired, StackChoice(), inputs)
+        report, _ = report_drift(desired, inputs)
         return {f.path: f.code for f in report.findings if f.subject == self.stack.address}
 
 

@@ -55,7 +55,7 @@ def test_an_error_is_beyond_doubt(name: str, args: dict[str, Any]) -> None:
     wanted = desired(chat=spec(name, (0, 1, 2, 3), **args))
     (forecast,) = plan(wanted, observed(files=files(name))).forecasts
     assert forecast.after is not None
-    errors = [d for d in check_forecasts([forecast], {i.address: i for i in wanted.instances}) if d.is_error]
+    errors = [d for d in check_forecasts([forecast], wanted) if d.is_error]
     refusal = forecast.after.refusal
     if not errors or refusal is None or refusal.rule not in {"one request", "no memory"}:
         return

@@ -137,7 +137,7 @@ def test_the_footer_names_the_plan() -> None:
     plan = case("replace_argument")
     digest = json.loads(plan_to_json(plan))["digest"]
     assert f"plan digest `{digest[:16]}`" in plan_markdown(plan)
-    assert "next: `cortexctl apply stack.toml`" in plan_markdown(plan)
+    assert "next: `cortexctl apply`" in plan_markdown(plan)
     assert "next: `cortexctl apply p.json`" in plan_markdown(plan, next_step="cortexctl apply p.json")
     for name in ("no_changes", "port_taken"):
         assert "next:" not in plan_markdown(case(name))

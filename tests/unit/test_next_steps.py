@@ -16,6 +16,7 @@ from cortexctl.instance.codec import spec_to_label
 from tests.drift_stack import SPEC
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.forks import ran
+from tests.next_commands import argv_of, commands, readings
 from tests.reading import model_text, stack_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,6 +107,48 @@ def test_drift_keeps_them_too(run: Run) -> None:
     done = run("drift", "--no-health", "--var", "note=a b", "--var", f"token={SECRET}")
     assert """--var 'note=a b' --var token="${CORTEXCTL_VAR_token:?}" --target box/gone""" in done.stdout
     assert SECRET not in done.stdout + done.stderr
+
+
+HARD = "my $stack.toml"
+CHOSEN = ("--var-file", "my vars.toml", "--var", "note=it's $HOME; `id` *", "--var", f"token={SECRET}")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("drift", HARD, "--no-health"),
+        ("drift", HARD, "--no-health", "--format", "json"),
+        ("doctor", "b*", "--stack", HARD),
+        ("plan", HARD, "--observed", "not a snapshot.json"),
+        ("destroy", HARD, "--target", "box/gone", "--exclude", "nothing"),
+        ("catalog", "upgrade", HARD, "--to", "0.32.0"),
+        ("apply", "a b.json"),
+        ("lock", "release", HARD, "--host", "nobody"),
+    ],
+    ids=lambda argv: " ".join(argv[:3]),
+)
+def test_every_printed_command_is_about_the_same_stack_and_variables(
+    run: Run, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    (tmp_path / "my vars.toml").write_text('more = "1"\n')
+    (tmp_path / "not a snapshot.json").write_text("{}")
+    if argv[0] == "apply":
+        run("plan", HARD, *CHOSEN, "--out", argv[1], stack=HARD)
+        (tmp_path / "other.toml").write_text("")
+        done = run(*argv, "--var", f"token={SECRET}", stack=HARD, hosts=("box", "far"))
+        assert done.returncode == 4, "the stack has changed"
+    else:
+        done = run(*argv, *CHOSEN, stack=HARD)
+    text = done.stdout + done.stderr
+    assert SECRET not in text
+    known = {"CORTEXCTL_VAR_token": SECRET}
+    wanted = readings(("status", HARD, *CHOSEN), tmp_path, known)
+    assert len(wanted) == 1
+    findings = json.loads(done.stdout)["findings"] if "json" in argv else []
+    printed = [finding["next_step"] for finding in findings] or commands(text)
+    for command in printed:
+        assert readings(argv_of(command, known), tmp_path, known) == wanted, command
+    assert printed or argv[0] in {"catalog", "lock", "destroy", "doctor"}
 
 
 def test_an_unreachable_host_blocks_the_plan_until_it_is_allowed(run: Run) -> None:

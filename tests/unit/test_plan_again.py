@@ -59,7 +59,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
         return Performer(owner, world.daemons, world.prober, world.secrets, world.clock, {RUN: run.run})
 
     monkeypatch.setattr(operation, "make_performer", performer)
-    monkeypatch.setattr(cli, "_stop_on_signal", lambda: cast("Any", _Never()))
+    monkeypatch.setattr(cli, "_stop_on_signal", lambda _plan: cast("Any", _Never()))
     monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())
     now = int(world.clock.now())
     world.daemon().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)

@@ -9,6 +9,7 @@ import pytest
 from cortexctl.instance.labels import serving_name
 from cortexctl.plan.model import ContainerRef
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
+from cortexctl.text.invocation import Invocation
 from tests.build import (
     changes_of,
     make_instance,
@@ -29,7 +30,7 @@ def test_a_plan_of_another_format_is_refused_and_one_of_a_later_minor_is_read() 
     data = json.loads(plan_to_json(make_plan(make_instance())))
     with pytest.raises(NotAPlan, match=r"its format is 1\.9; this cortexctl reads 2\.0") as refused:
         plan_from_json(json.dumps(data | {"format_version": "1.9"}))
-    assert refused.value.again == " stack.toml"
+    assert refused.value.again == Invocation("stack.toml")
     later = data | {"format_version": "2.7", "new": 1}
     assert plan_from_json(json.dumps(later | {"digest": digest_of(later)})) == make_plan(make_instance())
 

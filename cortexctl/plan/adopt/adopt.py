@@ -149,7 +149,7 @@ def _not_there(instance: Instance, *, is_unfinished: bool, seen: ObservedHost) -
             "CX412",
             f"{instance.address}: could not inspect the container to adopt",
             place,
-            help="plan again; against a snapshot: take one with this stack (cortexctl observe --out FILE)",
+            help="plan again; against a snapshot: take one with this stack (`observe`)",
         )
     elif owner:
         yield error(

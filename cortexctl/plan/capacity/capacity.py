@@ -71,11 +71,10 @@ def _room(
     anyway: Sequence[str] = (),
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
-    wanted = {i.address: i for i in desired.instances}
     forecaster = Forecaster(files)
     foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, forecaster)
     lines = tuple(
         line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)
     )
-    diagnostics = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, desired))
+    diagnostics = (*check_forecasts(foreseen, desired, anyway), *check_ledger(lines, desired))
     return Room(foreseen, tuple(lines), diagnostics)

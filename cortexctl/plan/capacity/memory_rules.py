@@ -14,15 +14,15 @@ from cortexctl.engines.registry import DEFAULT, engine_named, engine_of
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.conflicts import oversubscribed_gpus
 
-SEARCH = "for the calculation: cortexctl fit"
-
 
 def check_forecasts(
-    foreseen: Iterable[InstanceForecast], wanted: Mapping[str, Instance], anyway: Collection[str] = ()
+    foreseen: Iterable[InstanceForecast], desired: Desired, anyway: Collection[str] = ()
 ) -> Iterator[Diagnostic]:
     """One diagnostic for all instances of a model with the same problem; a warning if the model is launched
     `anyway`.
     """
+    wanted = {i.address: i for i in desired.instances}
+    search = f"for the calculation: {desired.invocation.command('fit')}"
     same: dict[tuple[str, str, str, bool], list[InstanceForecast]] = {}
     for forecast in foreseen:
         if forecast.after and forecast.after.verdict in {"refuses", "uncertain"}:
@@ -32,11 +32,11 @@ def check_forecasts(
     for (*_, is_launched), alike in same.items():
         first = alike[0]
         if first.after is not None:
-            diagnostic = _of(several([f.address for f in alike]), first.after, wanted[first.address])
+            diagnostic = _of(several([f.address for f in alike]), first.after, wanted[first.address], search)
             yield replace(diagnostic, severity=Severity.WARNING) if is_launched else diagnostic
 
 
-def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
+def _of(addresses: str, forecast: Forecast, instance: Instance, search: str) -> Diagnostic:
     refusal, release = forecast.refusal, instance.spec.server.version or "of an unknown release"
     contract = engine_of(instance.spec.server).contract
     if refusal is None:
@@ -48,20 +48,20 @@ def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
             f"tokens needs {forecast.needed.value:.2f}",
             instance.place_of(f"args.{contract.length_setting}"),
             help=f"a smaller {contract.length_setting}, or a larger {contract.share_setting}, makes the start certain; "
-            f"{SEARCH}",
+            f"{search}",
         )
     why, argument = contract.refusals.get(refusal.rule, (refusal.rule, ""))
     title = contract.title
     place, detail = instance.place_of(f"args.{argument}"), f"{title}'s message would be: {refusal.text}"
     if forecast.verdict == "refuses":
         summary = f"{addresses}: {title} {release} would refuse to start: {why}"
-        return error("CX316", summary, place, detail=detail, help=_advice(refusal))
+        return error("CX316", summary, place, detail=detail, help=_advice(refusal, search))
     summary = f"{addresses}: {title} {release} may refuse to start: {why}"
-    return warning("CX317", summary, place, detail=detail, help=_advice(refusal))
+    return warning("CX317", summary, place, detail=detail, help=_advice(refusal, search))
 
 
-def _advice(refusal: ForecastRefusal) -> str:
-    return f"{refusal.advice}; {SEARCH}" if refusal.advice else SEARCH
+def _advice(refusal: ForecastRefusal, search: str) -> str:
+    return f"{refusal.advice}; {search}" if refusal.advice else search
 
 
 def check_ledger(lines: Iterable[GpuLine], desired: Desired) -> Iterator[Diagnostic]:

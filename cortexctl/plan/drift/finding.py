@@ -15,6 +15,7 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.health import Answer
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.text.invocation import Invocation
 
 FORMAT_VERSION = "2.0"
 """Version of the JSON report. Minor versions only add fields."""
@@ -143,8 +144,8 @@ class Facts:
 class DriftReport:
     """`instances` are the stack's on the hosts that were read, `checked` those whose health was checked.
     `kinds`: the selected kinds, empty for all. `ignored`: the number of findings that the stack ignores.
-    `unknown_secrets`: secrets without a value here, which could not be compared. `variable_options`: the options that
-    set variables, for the next command, each with a blank before it.
+    `unknown_secrets`: secrets without a value here, which could not be compared. `invocation`: the
+    run, for the next commands.
     """
 
     stack: str
@@ -162,7 +163,7 @@ class DriftReport:
     notes: tuple[Note, ...] = ()
     ignored: int = 0
     unknown_secrets: int = 0
-    variable_options: str = ""
+    invocation: Invocation = Invocation()  # noqa: RUF009 - frozen
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

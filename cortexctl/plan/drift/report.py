@@ -72,6 +72,7 @@ def find_drift(
         stack_path=desired.path,
         stack_digest=desired.digest,
         env=desired.env,
+        invocation=replace(desired.invocation, stack=desired.path, env=desired.env),
         deep=facts.deep,
         health_checked=facts.health_checked,
         kinds=only.kinds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
 from cortexctl.render.plan.phrases import is_or_has, value_text
+from cortexctl.text.invocation import quoted
 from cortexctl.text.units import show_bytes
 
 MEANINGS = {
@@ -29,8 +29,7 @@ COLOURS = {
     Kind.ORPHAN: "yellow",
     Kind.UNMANAGED: "dim",
 }
-_DEFAULT_STACK = "stack.toml"
-ONLY_DRIFT = " --only drift"
+_ONLY_DRIFT = ("--only", "drift")
 _NEEDS_REPLACEMENT = {Code.NOT_PUBLISHED, Code.CHANGED, Code.ROLLED_BACK}
 _HEALTH_TEXTS = {
     HealthOutcome.REFUSED.value: "its port refuses connections; it may still be loading its model",
@@ -70,22 +69,22 @@ def values(f: Finding) -> tuple[str, str]:
 
 def next_step(f: Finding, report: DriftReport) -> str:
     """The fix: a command if there is one. Empty if nothing needs to be done."""
-    stack, at = stack_arguments(report), f" --target {shlex.quote(f.subject)}"
+    command, at = report.invocation.command, ("--target", f.subject)
     match f.code:
         case Code.STOPPED | Code.REMOVED | Code.RENAMED | Code.DISCONNECTED | Code.UPDATED:
-            return f"cortexctl apply{stack}{ONLY_DRIFT}{at}"
+            return command("apply", options=(_ONLY_DRIFT, at))
         case Code.NOT_PUBLISHED | Code.CHANGED | Code.ROLLED_BACK:
-            return f"cortexctl apply{stack} --replace {shlex.quote(f.subject)}{at}"
+            return command("apply", options=(("--replace", f.subject), at))
         case Code.UNFINISHED | Code.LEFTOVER | Code.NEW | Code.TO_ADOPT | Code.EDITED | Code.MOVED:
-            return f"cortexctl plan{stack}{at}"
+            return command("plan", options=(at,))
         case Code.NOT_SERVING | Code.RESTARTING:
-            return f"cortexctl logs {shlex.quote(f.subject)}{_with_stack(report)}"
+            return command("logs", f.subject)
         case Code.NOT_IN_STACK | Code.DISABLED:
-            lift = f" --unprotect {shlex.quote(f.subject)}" if f.detail else ""
-            return f"cortexctl apply{stack}{at}{lift}"
+            lift = (("--unprotect", f.subject),) if f.detail else ()
+            return command("apply", options=(at, *lift))
         case Code.RETAGGED:
-            again = f"cortexctl apply{stack} --replace {shlex.quote(f.subject)}{at}"
-            return f"on {f.host}: docker tag {_id(f.expected)} {f.detail}; or run the new image: {again}"
+            again = command("apply", options=(("--replace", f.subject), at))
+            return f"on {f.host}: docker tag {_id(f.expected)} {quoted(f.detail)}; or run the new image: {again}"
         case _:
             return _by_hand(f)
 
@@ -94,7 +93,7 @@ def next_steps(findings: Sequence[Finding], report: DriftReport) -> list[str]:
     """The steps for all findings of one subject. A replacement fixes the others, too."""
     steps = [s for s in dict.fromkeys(next_step(f, report) for f in findings) if s]
     if any(f.code in _NEEDS_REPLACEMENT for f in findings):
-        steps = [s for s in steps if ONLY_DRIFT not in s]
+        steps = [s for s in steps if " ".join(_ONLY_DRIFT) not in s]
     return steps
 
 
@@ -104,9 +103,9 @@ def _by_hand(f: Finding) -> str:
         case Code.UNREADABLE_HOST:
             return f.detail or f"check that the daemon of {f.host} runs and can be reached from here"
         case Code.RETAINED_RUNS:
-            return f"on {f.host}: docker stop {f.container}"
+            return f"on {f.host}: docker stop {quoted(f.container)}"
         case Code.DUPLICATE:
-            return f"on {f.host}: docker rm -f {f.container}, if it is not needed"
+            return f"on {f.host}: docker rm -f {quoted(f.container)}, if it is not needed"
         case Code.UNREADABLE_SPEC:
             return "if a newer cortexctl wrote it, upgrade; otherwise remove the container"
         case Code.OTHER_HOST:
@@ -117,19 +116,8 @@ def _by_hand(f: Finding) -> str:
             return ""
 
 
-def stack_arguments(report: DriftReport) -> str:
-    """The arguments that name the stack in the next command, with a blank before; empty for the default."""
-    path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.variable_options
-
-
 def busy_text(holder: LockInfo) -> str:
     return f"{holder.who} on {holder.machine_name} is applying (pid {holder.pid}, run {holder.run})"
-
-
-def _with_stack(report: DriftReport) -> str:
-    path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" --stack {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.variable_options
 
 
 def _value(path: str, value: Any) -> str:

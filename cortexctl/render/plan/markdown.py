@@ -99,9 +99,7 @@ def default_next_step(plan: Plan) -> str:
     """The command that applies the plan, as far as the plan shows it; empty if none does."""
     if not plan.effective or plan.has_errors or plan.basis or plan.lacking:
         return ""
-    argv = ["cortexctl", "destroy" if plan.destroy else "apply", plan.stack_path]
-    argv += ["--env", plan.env] if plan.env else []
-    return " ".join(part for part in (*argv, *plan.selection) if part)
+    return plan.invocation.same("destroy" if plan.destroy else "apply")
 
 
 def _size(part: str) -> int:
@@ -280,6 +278,6 @@ def _footer(plan: Plan, digest: str, next_step: str, level: Level) -> str:
     parts = [f"plan digest {code(digest[:16])}", f"cortexctl {__version__}"]
     if plan.stack_digest:
         parts.append(f"stack digest {code(plan.stack_digest, 20)}")
-    if next_step:
-        parts.append(f"next: {code(next_step, min(level.length, 300))}, refused if anything above has changed since")
+    if next_step and len(next_step) <= min(level.length, 300):  # a part of a command is none
+        parts.append(f"next: {code(next_step, 300)}, refused if anything above has changed since")
     return f"<sub>{' · '.join(parts)}</sub>"

@@ -213,7 +213,7 @@ def _instead_of(change: Change, name: str) -> str:
     """The text about the replacement of an adopted container, or of one that was not adopted yet."""
     retained = generation_name(change.model, change.detail.ordinal, 0)
     if name not in {serving_name(change.model, change.detail.ordinal), retained}:
-        return f"instead of {name}; to adopt that container unchanged: cortexctl import {change.host} {name}"
+        return f"instead of {name}, which `import` would adopt unchanged"
     if not change.detail.policy.keep:
         return "the adopted container is removed, because keep = 0"
     return f"the adopted container stays, stopped, as {retained}: it has no labels, so you must remove it yourself"
