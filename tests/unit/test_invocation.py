@@ -85,4 +85,4 @@ def test_a_command_in_a_help_is_not_wrapped() -> None:
         error("CX316", "it does not fit", help=f"{'a smaller length ' * 9}; for more: {command}"), PLAIN
     )
     assert command in text
-    assert "    a smaller length" in text, "the rest is"
+    assert text.count("\n") > 2, "the rest is"
