@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 _RULES_OF = {
     Kind.FILE: "CX101 CX102 CX103 CX104 CX105 CX106 CX107 CX109 CX110 CX111",
     Kind.STACK: "CX201 CX202 CX203 CX205 CX206 CX207 CX209 CX212 CX213 CX214 CX215 CX216 CX217 CX218 CX219 CX220 CX221 "
-    "CX222 CX223 CX224 CX225 CX226 CX227 CX228 CX229 CX230 CX231 CX232 CX233 CX234",
+    "CX222 CX223 CX224 CX225 CX226 CX227 CX228 CX229 CX230 CX231 CX232 CX233 CX234 CX235",
     Kind.SECRET: "CX108 CX204",
     Kind.OPEN_SECRET: "CX210",
     Kind.ENV: "CX211",
@@ -49,6 +49,10 @@ _RULES_OF = {
     Kind.SELECTION: "CX408 CX413 CX415",
 }
 _KIND_OF = {rule: kind for kind, rules in _RULES_OF.items() for rule in rules.split()}
+
+
+_OF_FILE = {Kind.FILE, Kind.STACK, Kind.ENV, Kind.GPU_SHARE, Kind.ENGINE}
+_OF_IMAGE = {"CX312", "CX313", "CX314"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,36 @@ def warning(
 ) -> Diagnostic:
     """A diagnostic that is shown and stops nothing."""
     return Diagnostic(rule, Severity.WARNING, summary, span, detail, help)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A warning that the author of the stack accepts. `lines`: of one model in the file; None: of the whole stack."""
+
+    rule: str
+    reason: str
+    place: SourceSpan | None = None
+    lines: frozenset[int] | None = None
+
+    def covers(self, d: Diagnostic) -> bool:
+        """Never an error."""
+        is_there = self.lines is None or (d.span is not None and d.span.line in self.lines)
+        return d.rule == self.rule and not d.is_error and is_there
+
+
+def unacknowledged(diagnostics: Iterable[Diagnostic], accepted: Sequence[Acknowledgement]) -> list[Diagnostic]:
+    """Without the warnings that are acknowledged."""
+    return [d for d in diagnostics if not any(one.covers(d) for one in accepted)]
+
+
+def is_rule(rule: str) -> bool:
+    """Whether this release has the rule."""
+    return rule in _KIND_OF
+
+
+def is_rule_of_file(rule: str) -> bool:
+    """Whether the stack file alone decides if the problem exists: no host, no image and no model's files."""
+    return _KIND_OF.get(rule) in _OF_FILE and rule not in _OF_IMAGE
 
 
 def several(names: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ import sys
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json, write
 from cortexctl.engines.base import Verdict
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
@@ -52,7 +51,7 @@ def command() -> None:
 def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | None, output_format: str) -> int:
     """Show the arguments that vLLM is started with. Secrets are shown by name only."""
     version = options.known_release(vllm_version) if vllm_version else ""
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP, version).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP, version).read().usable
     instance = declared_instance(desired, address)
     write(launch_text(instance, output_format) + "\n", output_format)
     return 0

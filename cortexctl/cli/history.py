@@ -9,7 +9,6 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json, print_note, print_plain
 from cortexctl.operations.history import audit_log_path, audit_records, label_history, need_known
 from cortexctl.operations.read_stack import SecretMode, StackReader
@@ -53,7 +52,7 @@ def _show_runs(path: Path, env: str, addresses: Sequence[str], limit: int, outpu
 def _show_labels(
     stack: str, choice: StackChoice, path: Path | None, addresses: Sequence[str], output_format: str
 ) -> int:
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     history = label_history(desired, addresses)
     why = f"There is no audit log at {path} (the next apply creates it)." if path else "There is no audit log."
     print_plain(f"{why} From the labels of the containers:\n")

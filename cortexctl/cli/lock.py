@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, print_plain
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.lock import read_locks, release_locks
@@ -27,7 +26,7 @@ def command() -> None:
 @options.stack_choice
 def status(stack: str, *, choice: StackChoice) -> int:
     """Show who is applying the stack, host by host."""
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     with open_hosts(desired) as hosts:
         return _show(read_locks(desired, hosts), lock_text)
 
@@ -38,7 +37,7 @@ def status(stack: str, *, choice: StackChoice) -> int:
 @options.stack_choice
 def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
     """Release the locks, no matter who holds them. Check with `lock status` first."""
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     with open_hosts(desired) as hosts:
         return _show(release_locks(desired, hosts, host), released_text)
 

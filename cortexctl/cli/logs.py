@@ -7,7 +7,6 @@ import sys
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_raw
 from cortexctl.operations.adapters import open_hosts, secret_reader
 from cortexctl.operations.addresses import full_address
@@ -37,7 +36,7 @@ def command(
     follow: bool,
 ) -> int:
     """Show the log of an instance: of its serving container, else of the newest. Secrets are hidden."""
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     address = full_address(desired, address)
     with open_hosts(desired) as hosts:
         instance = find_instance(desired, address, observe_host_of(desired, address, hosts))

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import print_plain, write
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
@@ -24,7 +23,7 @@ def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
     """Write a snapshot of the hosts for `plan --observed`, without secrets or labels of others. Exits 1 if a host could
     not be read; the snapshot records it.
     """
-    observed = take_snapshot(usable(StackReader(stack, choice, SecretMode.SKIP).read()))
+    observed = take_snapshot(StackReader(stack, choice, SecretMode.SKIP).read().usable)
     text = snapshot_to_json(observed)
     if out is None:
         write(text, "json")

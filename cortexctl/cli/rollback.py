@@ -6,7 +6,6 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
-from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.addresses import full_address
@@ -44,7 +43,7 @@ def command(
     is restored. Needs no secret and no image. The stack does not change: restore its old text, too, or the next apply
     moves forward again.
     """
-    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     with open_hosts(desired) as hosts:
         plan = plan_rollback_live(desired, full_address(desired, address), generation, hosts)
         if not plan.effective:  # finishes a run that was killed at its very end

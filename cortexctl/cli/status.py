@@ -6,7 +6,6 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json
 from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.image_release import read_with_releases
@@ -23,7 +22,7 @@ from cortexctl.render.status import status_json, status_text
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 if one does not serve."""
     with run_connections() as connections:
-        desired = usable(read_with_releases(StackReader(stack, choice, SecretMode.SKIP), connections))
+        desired = read_with_releases(StackReader(stack, choice, SecretMode.SKIP), connections).usable
         status = fleet_status(desired, connections)
     if output_format == "json":
         out_json(status_json(status))

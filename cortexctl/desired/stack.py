@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cortexctl.desired.hook import Hook
-from cortexctl.diagnostics import SourceSpan
+from cortexctl.diagnostics import Acknowledgement, Diagnostic, SourceSpan
 from cortexctl.instance.labels import address, owner
 from cortexctl.instance.spec import Spec
 from cortexctl.text.invocation import Invocation
@@ -170,6 +170,10 @@ class Desired:
     audit_log: str = ""
     """Path of the audit log, relative to the stack's folder; empty: no audit log."""
 
+    acknowledgements: tuple[Acknowledgement, ...] = field(default=(), compare=False)
+    """The warnings that its author accepts."""
+    acknowledged: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    """The accepted warnings of the file itself."""
     invocation: Invocation = field(default_factory=Invocation, compare=False)
     """The run that read it, for the next commands."""
     secret_variables: tuple[str, ...] = ()

@@ -200,6 +200,8 @@ class Validation:
     desired: Desired | None
     diagnostics: tuple[Diagnostic, ...]
     unknown: tuple[InstanceForecast, ...]
+    acknowledged: int = 0
+    """The number of warnings that the stack acknowledges."""
 
     @property
     def is_valid(self) -> bool:

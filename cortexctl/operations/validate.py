@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Desired
-from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.diagnostics import Acknowledgement, Diagnostic, in_reading_order, unacknowledged
 from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import Validation
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
     """The stack in the chosen environment; without one, on its own and in each of its environments."""
+    from cortexctl.stack.acknowledge import without_effect
     from cortexctl.stack.load import environments
 
     diagnostics: list[Diagnostic] = []
     desired: Desired | None = None
     unknown: dict[str, InstanceForecast] = {}
+    accepted: list[Acknowledgement] = []
+    acknowledged: dict[Diagnostic, None] = {}
     for env in [choice.env] if choice.env else ["", *environments(stack, review=True)]:
         reading = StackReader(stack, replace(choice, env=env), SecretMode.REVIEW).read()
         diagnostics += reading.diagnostics
@@ -33,11 +36,17 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
             here, unplaced = placed(reading.desired)
             problems = [*unplaced, *check_desired(here)]
             room = _memory(here, allow_hub=allow_hub)
-            diagnostics += [*problems, *room.diagnostics]
+            every = [*reading.desired.acknowledged, *problems, *room.diagnostics]
+            accepted += reading.desired.acknowledgements
+            shown = unacknowledged(every, reading.desired.acknowledgements)
+            acknowledged |= dict.fromkeys(d for d in every if d not in shown)
+            diagnostics += shown
             unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
             desired = desired or here
+    if not choice.env and not any(d.is_error for d in diagnostics):
+        diagnostics += without_effect(accepted, acknowledged)
     forecasts = tuple(unknown[address] for address in sorted(unknown))
-    return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts)
+    return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts, len(acknowledged))
 
 
 def _memory(desired: Desired, *, allow_hub: bool) -> Room:

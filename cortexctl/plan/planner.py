@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Desired
-from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.diagnostics import Diagnostic, in_reading_order, unacknowledged
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.applied import as_applied
@@ -42,6 +42,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     steps = [step for host in hosts for step in host.steps]
     diagnostics = [*_diagnostics(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
     room = _room(fleet, changes, hosts)
+    diagnostics += room.diagnostics if room else ()
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
@@ -57,7 +58,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         rollouts=_rollouts(desired, changes, steps, hosts),
         max_failures=desired.max_failures,
         parallel_starts=desired.parallel_starts,
-        diagnostics=tuple(in_reading_order([*diagnostics, *(room.diagnostics if room else ())])),
+        diagnostics=tuple(in_reading_order(unacknowledged(diagnostics, desired.acknowledgements))),
         hooks=hooks_needed(desired.hooks, changes),
         audit_log=desired.audit_log,
         forecasts=room.forecasts if room else (),

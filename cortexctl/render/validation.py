@@ -23,8 +23,10 @@ def validation_text(stack: str, validation: Validation, ink: Ink) -> str:
         f"{stack} is valid: {models} {'model' if models == 1 else 'models'} on "
         f"{hosts} {'host' if hosts == 1 else 'hosts'}.\n"
     )
+    count = validation.acknowledged
+    accepted = f"{count} {'warning is' if count == 1 else 'warnings are'} acknowledged in it.\n" if count else ""
     unknown = "".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_memory_lines(validation.unknown))
-    return (f"{diagnostics}\n" if diagnostics else "") + valid + unknown
+    return (f"{diagnostics}\n" if diagnostics else "") + valid + accepted + unknown
 
 
 def validation_json(validation: Validation) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def validation_json(validation: Validation) -> dict[str, Any]:
         "valid": validation.is_valid,
         "error_count": sum(d.is_error for d in validation.diagnostics),
         "warning_count": sum(not d.is_error for d in validation.diagnostics),
+        "acknowledged_count": validation.acknowledged,
         "diagnostics": [
             {
                 "rule": d.rule,

@@ -15,12 +15,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cortexctl.desired.stack import Desired
-from cortexctl.diagnostics import Diagnostic, Kind, error, in_reading_order
+from cortexctl.diagnostics import Diagnostic, Kind, error, in_reading_order, unacknowledged
 from cortexctl.files.checkout import checkout_of
 from cortexctl.instance.labels import owner
 from cortexctl.instance.secret import fingerprint, masked
 from cortexctl.instance.secret_shape import without_tokens
 from cortexctl.instance.spec import SecretRef
+from cortexctl.stack.acknowledge import acknowledgements, unknown_rules
 from cortexctl.stack.document import Document, UnreadableDocument, fit, not_shown, parse_document, read_document
 from cortexctl.stack.hosts import check_hosts
 from cortexctl.stack.model_release import Releases
@@ -118,12 +119,17 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
         return None, in_reading_order(list(map(without, diagnostics)))
     of_text = diagnostics
     desired, more = _resolve(document, stack, choice, secrets)
+    accepted = acknowledgements(stack, document)
+    more += unknown_rules(accepted)
     # A variable that cannot be set in env at all is not reported as a secret there.
     elsewhere = {d.span for d in more if d.kind is Kind.ENV}
     diagnostics = [d for d in diagnostics if d.kind is not Kind.OPEN_SECRET or d.span not in elsewhere]
     # If a variable could not be replaced, no other problem is reported for that place.
     more = [d for d in more if d.span is None or d.span not in unfilled]
-    diagnostics = in_reading_order(list(map(without, [*diagnostics, *more])))
+    every = in_reading_order(list(map(without, [*diagnostics, *more])))
+    diagnostics = unacknowledged(every, accepted)
+    hidden = tuple(d for d in every if d not in diagnostics)
+    desired = replace(desired, acknowledgements=accepted, acknowledged=hidden)
     counted = [*of_text, *check_hosts(stack, document, choice.default_docker)] if choice.hosts_only else diagnostics
     return (None if any(d.is_error for d in counted) else desired), diagnostics
 

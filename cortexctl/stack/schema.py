@@ -27,6 +27,10 @@ ServedName = Annotated[str, AfterValidator(value_forms.served_name_form)]
 Duration = Annotated[str, AfterValidator(value_forms.duration_form), Field(examples=["90s", "20m"])]
 ShortDuration = Annotated[str, AfterValidator(value_forms.short_duration_form), Field(examples=["500ms", "2s"])]
 Variable = Annotated[str, AfterValidator(value_forms.variable_form)]
+Acknowledged = dict[
+    Annotated[str, AfterValidator(value_forms.rule_form)], Annotated[str, AfterValidator(value_forms.reason_form)]
+]
+"""Rule -> the reason."""
 Gpus = Annotated[
     list[int] | int,
     BeforeValidator(value_forms.gpus_form),
@@ -220,6 +224,8 @@ class ModelTable(Table):
     """Paths (globs) whose differences cause no change: "args.max_num_seqs", "env.*"."""
     ignore_drift: list[str] = []
     """Paths (globs) whose differences `drift` does not report: "restart", "state"."""
+    acknowledge: Acknowledged = {}
+    """Warnings about this model that you accept, with the reason: { CX209 = "we mirror the tag" }."""
     adopt: str | None = None
     """Name of a running container that no stack manages yet. It is taken over and renamed, without a restart."""
     protect: bool = False
@@ -281,6 +287,8 @@ class StackFile(Table):
     """Allowed versions of cortexctl: ">=0.1,<1"."""
     not_secret: list[Annotated[str, Field(min_length=1)]] = []
     """Paths of values that look like secrets but are not: "models.chat.env.SORT_KEY", "hooks.check.command"."""
+    acknowledge: Acknowledged = {}
+    """Warnings that you accept in the whole stack, with the reason. They are counted, and not shown again."""
     vars: dict[Variable, VarTable] = {}
     """Variables of the stack."""
     moved: list[MovedTable] = []

@@ -131,6 +131,18 @@ def capability_form(text: str) -> str:
     return text
 
 
+def rule_form(text: str) -> str:
+    if not re.fullmatch(r"CX\d{3}", text, re.ASCII):
+        raise ValueError("a rule is written as in CX209")
+    return text
+
+
+def reason_form(text: str) -> str:
+    if not text.strip():
+        raise ValueError("say why the warning is accepted")
+    return text
+
+
 def drift_pattern_form(text: str) -> str:
     kind, colon, _ = text.partition(":")
     if colon and kind not in DRIFT_KINDS:
