@@ -20,6 +20,7 @@ CortexctlError
 ├── GateFailed                an instance did not become ready
 ├── HookFailed                a hook of the stack failed or timed out
 ├── NotifyFailed              a report was not delivered
+├── Interrupted               by the user, before anything was changed
 └── UsageError                the command line contains an invalid request
 
 Problems in the user's stack are not exceptions: they are `diagnostics.Diagnostic` values.
@@ -148,6 +149,12 @@ class GateFailed(CortexctlError):
 
 class NotifyFailed(CortexctlError):
     """The message names only the receiver's host: the rest of its URL may be a secret."""
+
+
+class Interrupted(CortexctlError):
+    """By the user, before anything was changed."""
+
+    exit_code = 130
 
 
 class UsageError(CortexctlError):

@@ -18,7 +18,7 @@ from cortexctl.cli.notes import show_note, show_notes
 from cortexctl.cli.run_output import RunOutput
 from cortexctl.cli.writing import beneath, print_note, print_now, shown
 from cortexctl.desired.stack import Desired
-from cortexctl.errors import GateFailed, NotApproved
+from cortexctl.errors import GateFailed, Interrupted, NotApproved
 from cortexctl.operations import apply as operation
 from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
@@ -113,7 +113,11 @@ def _request_approval(plan: Plan) -> None:
     what = "Destroy" if plan.destroy else "Apply"
     hosts = ", ".join(sorted({c.host for c in plan.effective}))
     print_note(f"\n{what} stack {plan.stack}{f' ({plan.env})' if plan.env else ''} on {hosts}? Type yes to approve: ")
-    if sys.stdin.readline().strip() != "yes":
+    try:
+        answer = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; nothing was changed") from None
+    if answer != "yes":
         raise NotApproved("not approved; nothing was changed")
 
 
@@ -136,7 +140,10 @@ def _stop_on_signal(plan: Plan) -> threading.Event:
             print_now(f"Next:  {plan.again}\n")
             os._exit(130)  # other threads may wait for gates for many minutes, and must not delay the exit
         stop.set()
-        print_now("\nStopping: the running steps finish, and no new ones start. Interrupt again to stop at once.\n")
+        print_now(
+            "\nStopping: the running steps finish, a gate too, which can take minutes; no new ones start. "
+            "Interrupt again to stop at once.\n"
+        )
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from cortexctl.cli import options
@@ -21,7 +19,7 @@ from cortexctl.plan.request import Request
 @options.auto_approve
 @options.apply_options
 @with_run_output
-@options.plan_request
+@options.destroy_request
 @options.stack_choice
 def command(
     stack: str,
@@ -36,7 +34,7 @@ def command(
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     return plan_and_carry_out(
         desired,
-        replace(request, destroy=True),
+        request,
         choice=choice,
         approved=auto_approve,
         options=apply_options,

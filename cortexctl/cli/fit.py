@@ -121,7 +121,7 @@ def command(
     output_format: str,
 ) -> int:
     """Compute, before a start, the memory of each GPU in GiB, the tokens and full-length requests that fit in its KV
-    cache, and whether vLLM would refuse. For every instance of a stack, or for options alone:
+    cache, and whether vLLM would refuse (exit code 1). For every instance of a stack, or for options alone:
 
     cortexctl fit --config config.json --gpu L40S:44.4x4 --vllm-version 0.32.0 --arg tensor_parallel_size=4
     """
@@ -135,8 +135,7 @@ def command(
         return _search(stack, job.only(model, "--auto"), target, writes=writes, as_json=as_json)
     if not no_measured:
         show_notes(job.use_measurements())
-    _show(job, svg, as_json=as_json)
-    return 0
+    return _show(job, svg, as_json=as_json)
 
 
 def _refuse_endless(numbers: dict[str, float | None]) -> None:
@@ -185,8 +184,8 @@ def _patch(stack: str, model: str, fitted: Fitted, *, writes: bool, quiet: bool)
         write(patch_text(stack, patch.before, patch.after), "diff")
 
 
-def _show(job: FitJob, svg: str | None, *, as_json: bool) -> None:
-    """Every model's budget, and the ledger of each host's GPUs."""
+def _show(job: FitJob, svg: str | None, *, as_json: bool) -> int:
+    """Every model's budget, and the ledger of each host's GPUs. Returns 1 if vLLM would refuse one of the models."""
     from cortexctl.render.fit.json_report import budget_json, ledger_json
     from cortexctl.render.fit.svg import budgets_svg
     from cortexctl.render.fit.terminal import budget_text, ledger_text
@@ -205,3 +204,4 @@ def _show(job: FitJob, svg: str | None, *, as_json: bool) -> None:
         texts += [f"{who}: not computed: {why}" for who, why in job.unknown.items()]
         texts += [ledger_text(lines, ink())] if lines else []
         write("\n\n".join(texts) + "\n", "text")
+    return 1 if any(budget.verdict == "refuses" for budget in budgets.values()) else 0

@@ -92,17 +92,48 @@ audit_log_option = click.option(
 auto_approve = click.option("--auto-approve", is_flag=True, help="Apply without asking for approval.")
 
 
+def _selecting(command: Command) -> Command:
+    """Adds the options that narrow a plan, and --unprotect."""
+    for option in (
+        click.option("--unprotect", multiple=True, metavar="ADDRESS",
+                     help="Allow removal of the protected HOST/MODEL."),
+        click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read."),
+        click.option("--exclude", multiple=True, metavar="PATTERN",
+                     help="Not these HOST/MODEL or MODEL, globs allowed."),
+        click.option("--target", multiple=True, metavar="PATTERN",
+                     help="Only these HOST/MODEL or MODEL, globs allowed."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def destroy_request(command: Command) -> Command:
+    """Adds the options that narrow a destroy; the command gets them as `request`."""
+
+    @_selecting
+    @functools.wraps(command)
+    def with_request(
+        *args: object,
+        target: tuple[str, ...],
+        exclude: tuple[str, ...],
+        host: tuple[str, ...],
+        unprotect: tuple[str, ...],
+        **kwargs: object,
+    ) -> int:
+        request = Request(destroy=True, unprotect=unprotect, target=target, exclude=exclude, host=host)
+        return command(*args, request=request, **kwargs)
+
+    return with_request
+
+
 def plan_request(command: Command) -> Command:
     """Adds the options that narrow or force a plan; the command gets them as `request`."""
 
-    @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
-    @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these HOST/MODEL or MODEL, globs allowed.")
-    @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read.")
+    @_selecting
     @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, even if unchanged.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
     @click.option("--canary-hold", is_flag=True, help="Stop after canary instances; run apply again to continue.")
     @click.option("--only", type=click.Choice(["drift"]), help="Only restore the applied state; no pending change.")
-    @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Allow removal of the protected HOST/MODEL.")
     @click.option("--launch-anyway", multiple=True, metavar="PATTERN",
                   help="Launch even if the memory forecast says vLLM would refuse to start.")  # fmt: skip
     @functools.wraps(command)
@@ -120,8 +151,12 @@ def plan_request(command: Command) -> Command:
         **kwargs: object,
     ) -> int:
         destroy = bool(kwargs.pop("destroy", False))
-        if only and (destroy or replace or restart):
-            raise UsageError("--only drift cannot be combined with --destroy, --replace or --restart")
+        if only and (replace or restart):
+            raise UsageError("--only drift cannot be combined with --replace or --restart")
+        if destroy and (only or replace or restart or canary_hold or launch_anyway):
+            raise UsageError(
+                "--destroy cannot be combined with --only, --replace, --restart, --canary-hold or --launch-anyway"
+            )
         request = Request(
             destroy,
             unprotect,

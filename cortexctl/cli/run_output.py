@@ -13,7 +13,7 @@ import click
 from cortexctl.cli.notes import show_notes
 from cortexctl.cli.options import Command, audit_log_option
 from cortexctl.cli.writing import discard
-from cortexctl.errors import CortexctlError, UsageError
+from cortexctl.errors import CortexctlError, Interrupted, UsageError
 from cortexctl.operations.run_log import EventLines, RunLog, open_events
 from cortexctl.render.apply import audit_records, events_json
 
@@ -66,15 +66,11 @@ def with_run_output(command: Command) -> Command:
     return with_output
 
 
-class _Interrupted(CortexctlError):
-    exit_code = 130
-
-
 def _as_error(cause: BaseException) -> CortexctlError:
     if isinstance(cause, CortexctlError):
         return cause
     if isinstance(cause, KeyboardInterrupt | click.Abort):
-        return _Interrupted("interrupted before anything was done")
+        return Interrupted("interrupted before anything was done")
     if isinstance(cause, click.ClickException):
         return UsageError(cause.format_message())
     return CortexctlError(f"this is a bug in cortexctl: {type(cause).__name__}")

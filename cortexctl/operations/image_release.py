@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from cortexctl.concurrently import at_once
-from cortexctl.desired.stack import Desired, Host
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.errors import CortexctlError
 from cortexctl.observed.host import ImageFacts
 from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
-from cortexctl.operations.read_stack import StackReader, StackReading
+from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
 from cortexctl.plan.selection import Selection
 
 EVERYTHING = Selection()
@@ -26,7 +27,7 @@ def read_with_releases(
     """The stack. If the release of an image is not known, it is read from the hosts that `only` selects, and the stack
     is read again with it. `connections`: of the run.
     """
-    reading = reader.read()
+    reader, reading = _read(reader, only)
     desired = reading.desired
     if desired is None or all(i.spec.server.version is not None for i in desired.instances):
         return reading
@@ -37,6 +38,27 @@ def read_with_releases(
         known, problems = releases_on(desired.on_hosts(only.hosts_to_read(names)), hosts)
     again = reader.read(releases=Releases(reported=known))
     return StackReading(reader.path, None if problems else again.desired, (*problems, *again.diagnostics))
+
+
+def _read(reader: StackReader, only: Selection) -> tuple[StackReader, StackReading]:
+    """The stack, and the reader for it: only instances that `only` selects need the values of their secrets."""
+    reading = reader.read()
+    if reading.desired is not None or reader.secrets is not SecretMode.RESOLVE:
+        return reader, reading
+    lenient = replace(reader, secrets=SecretMode.LENIENT)
+    without = lenient.read()
+    if without.desired is None or any(_lacks_a_value(i) for i in _selected(without.desired, only)):
+        return reader, reading
+    return lenient, without
+
+
+def _selected(desired: Desired, only: Selection) -> list[Instance]:
+    """The instances of the stack that `only` selects."""
+    return [i for i in desired.instances if only.wants(i.host, i.model, i.address)]
+
+
+def _lacks_a_value(instance: Instance) -> bool:
+    return any(not secret.fingerprint for secret in instance.spec.container.secrets)
 
 
 def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], list[Diagnostic]]:

@@ -112,6 +112,7 @@ class RunLog:
         from cortexctl.audit.audit_log import AuditLog
         from cortexctl.audit.provenance import identity_of, revision_of
 
+        self._started = time.monotonic()  # without the time at the prompt
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))
         holder = lock_identity(self.run)

@@ -43,7 +43,11 @@ def read_if_plan(file: str) -> Plan | None:
             raise UsageError(f"cannot read {file}: it is larger than {LARGEST // 2**20} MiB")
         text = path.read_text(encoding="utf-8")
         data = read_json(text)
-    except (OSError, UnicodeDecodeError, NotAsExpected):
+    except NotAsExpected as cause:
+        if text.lstrip().startswith("{") and '"format_version"' in text:
+            raise UsageError(f"{file} is a damaged plan: {cause}", next_step="plan again") from cause
+        return None
+    except (OSError, UnicodeDecodeError):
         return None
     if not isinstance(data, dict) or "format_version" not in data:
         return None
@@ -75,9 +79,12 @@ def _plan_again(cause: NotAPlan, file: str) -> str:
 
 
 def refuse_unfit(saved: Plan, file: str) -> None:
-    """A plan that was planned for review, or without the secrets that it needs. Raises UsageError and Refused."""
+    """A plan that was planned for review, or without the secrets that it needs. Raises Refused."""
     if saved.basis:
-        raise UsageError(f"{file} was planned for review, against {saved.basis}; plan again against the live hosts")
+        raise Refused(
+            f"{file} was planned for review, against {saved.basis}; only a plan of the live hosts can be applied",
+            next_step=plan_into(saved, file),
+        )
     if saved.lacking:
         address, secret = saved.lacking[0]
         raise Refused(

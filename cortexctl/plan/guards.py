@@ -130,13 +130,26 @@ def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired
         other = labels.owner_of(container.labels)
         is_ours = other == desired.owner and container.id not in alone
         if container.name in names and not is_ours and container.id != change.detail.imported:
-            whose = f'belongs to the stack "{other}"' if other and container.id not in alone else "is not ours"
+            whose, advice = _other_owner(other if container.id not in alone else "", desired)
             yield error(
                 "CX406",
                 f"{change.host}: a container named {container.name} exists and {whose}",
                 instance.place_of(""),
-                help="rename the model, or remove that container yourself: cortexctl never takes it over",
+                help=advice,
             )
+
+
+def _other_owner(other: str, desired: Desired) -> tuple[str, str]:
+    """Whose container it is, and what to do. `other`: the owner in its labels."""
+    stack, _, env = other.partition("@")
+    if other and stack == desired.stack:
+        whose = f'its environment "{env}"' if env else "no environment"
+        return f"belongs to this stack with {whose}", (
+            "an environment has its own containers, but their names do not contain it; "
+            "on one host, each environment needs other model names"
+        )
+    whose = f'belongs to the stack "{other}"' if other else "is not ours"
+    return whose, "rename the model, or remove that container yourself: cortexctl never takes it over"
 
 
 def _taken_port(

@@ -9,7 +9,7 @@ from typing import Literal
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.model import Change
-from cortexctl.plan.selection import Selection, matches, unmatched
+from cortexctl.plan.selection import Selection, matches, names_of, unmatched
 from cortexctl.text.invocation import Options
 
 
@@ -52,14 +52,14 @@ class Request(Selection):
         return tuple(options)
 
     def forces(self, patterns: tuple[str, ...], address: str, model: str) -> bool:
-        return matches(patterns, address, model)
+        return matches(patterns, *names_of(address, model))
 
     def unmatched(
         self, changes: Iterable[Change], unread: Iterable[Instance], hosts: Iterable[str]
     ) -> Iterator[Diagnostic]:
         """The patterns of every option that match nothing. `unread`: the instances on hosts that could not be read."""
         changes, unread = list(changes), list(unread)
-        instances = [(c.address, c.model) for c in changes] + [(i.address, i.model) for i in unread]
+        instances = [names_of(c.address, c.model) for c in changes] + [names_of(i.address, i.model) for i in unread]
         addresses = sorted({c.address for c in changes if not c.only_tidies} | {i.address for i in unread})
         forced = (
             ("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect),

@@ -37,8 +37,8 @@ class Selection:
 
     def wants_instance(self, address: str, model: str) -> bool:
         """By its names alone, regardless of the selected hosts."""
-        wanted = not self.target or matches(self.target, address, model)
-        return wanted and not matches(self.exclude, address, model)
+        names = names_of(address, model)
+        return (not self.target or matches(self.target, *names)) and not matches(self.exclude, *names)
 
     def wants(self, host: str, model: str, address: str) -> bool:
         return self.wants_host(host) and self.wants_instance(address, model)
@@ -50,6 +50,11 @@ class Selection:
         yield from unmatched("target", self.target, instances, addresses)
         yield from unmatched("exclude", self.exclude, instances, addresses)
         yield from unmatched("host", self.host, [(host,) for host in hosts], hosts)
+
+
+def names_of(address: str, model: str) -> tuple[str, ...]:
+    """The names by which a pattern selects an instance: gpu-1/chat.2, chat and chat.2."""
+    return address, model, address.partition("/")[2]
 
 
 def _can_be_on(host: str, pattern: str) -> bool:

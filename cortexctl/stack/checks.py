@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
@@ -14,6 +15,7 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.engines.registry import DEFAULT
 from cortexctl.engines.vllm.checkpoint_formats import GGUF_LAST
 from cortexctl.engines.vllm.command.check import POOLING_TASKS
+from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.labels import serving_name
@@ -133,7 +135,7 @@ def check_model(
             help="pin a newer image",
         )
     yield from _gate(model, at)
-    yield from _parallel(model, at)
+    yield from _parallel(model, release, at)
     yield from _without_gpu(model, at)
     if isinstance(model.gpus, list) and len(model.gpus) % model.replicas:
         yield error(
@@ -173,9 +175,11 @@ def _gate(model: ModelTable, at: At) -> Iterator[Diagnostic]:
         )
 
 
-def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
-    """Every rank of a model needs its own GPU."""
-    args = model.args
+def _parallel(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
+    """Every rank of a model needs its own GPU. Raw arguments count, too."""
+    args: Mapping[str, Any] = model.args
+    if model.extra_args:
+        args = effective(Server(DEFAULT, "", (), release, model.args, tuple(model.extra_args))).args
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
     counts = [args.get(size, 1) for size in sizes]
     if not all(type(c) is int and c > 0 for c in counts):

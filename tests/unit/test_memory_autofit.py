@@ -37,6 +37,20 @@ def test_the_result_of_a_search_serves_its_target(name: str, gpu: str, length: i
     assert bool(result.advice) is not result.reached
 
 
+@pytest.mark.parametrize(
+    ("name", "gpu", "length", "concurrency"),
+    [("qwen3-8b", "L4x4", 32768, 4), ("llama-3.1-70b", "L40Sx8", 8192, 20), ("llama-3.1-70b", "L40Sx4", 8192, 8)],
+)
+def test_no_change_of_the_result_is_needless(name: str, gpu: str, length: int, concurrency: float) -> None:
+    result = search(name, gpu, length, concurrency, pin=False)
+    assert result.reached
+    for change in result.changes.keys() - {"max_model_len"}:
+        fewer = {key: value for key, value in result.changes.items() if key != change}
+        without = budget(facts_of(name), BudgetInputs(fewer, parse_gpu(gpu)[0], "0.32.0"))
+        assert without.refusal or at_length(without, length) < concurrency, change
+    assert {k for step in result.steps if step.helped for k in step.changes} == result.changes.keys()
+
+
 def test_the_cheapest_steps_are_tried_first() -> None:
     result = search("llama-3.1-70b", "L40Sx8", 8192, 20)
     helpful = [name for step in result.steps if step.helped for name in step.changes]

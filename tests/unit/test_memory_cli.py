@@ -89,7 +89,9 @@ def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
 
 
 def test_a_refusal_has_its_rule_text_and_the_length_that_fits(fit: Fit) -> None:
-    report = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--format", "json"))
+    report = json.loads(
+        fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--format", "json", code=1)
+    )
     assert report["verdict"] == "refuses"
     assert report["refusal"]["rule"] == "one request"
     assert report["refusal"]["estimated_max_model_len"] == 7264
@@ -107,7 +109,7 @@ def test_arguments_that_override_the_config_count(fit: Fit) -> None:
         "--arg",
         "max_model_len=65536",
     )
-    assert json.loads(fit(*argv, "--format", "json"))["refusal"]["rule"] == "length"
+    assert json.loads(fit(*argv, "--format", "json", code=1))["refusal"]["rule"] == "length"
     longer = 'hf_overrides={"max_position_embeddings": 131072}'
     assert json.loads(fit(*argv, "--arg", longer, "--format", "json"))["refusal"] is None
 
@@ -124,10 +126,9 @@ def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, v
         "--arg",
         "max_model_len=65536",
     )
-    assert (
-        json.loads(fit(*argv, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--format", "json"))["verdict"]
-        == verdict
-    )
+    environ = ("--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}")
+    report = json.loads(fit(*argv, *environ, "--format", "json", code=int(verdict == "refuses")))
+    assert report["verdict"] == verdict
 
 
 def test_the_text_is_a_sum_with_the_flag_that_moves_each_part(fit: Fit) -> None:
@@ -154,7 +155,7 @@ def test_the_text_is_a_sum_with_the_flag_that_moves_each_part(fit: Fit) -> None:
 
 
 def test_each_stage_of_a_pipeline_is_shown(fit: Fit) -> None:
-    text = fit("--config", config("llama-3.1-70b"), "--gpu", "H100x2", "--arg", "pipeline_parallel_size=2")
+    text = fit("--config", config("llama-3.1-70b"), "--gpu", "H100x2", "--arg", "pipeline_parallel_size=2", code=1)
     assert "stage 0: layers 0 to 39" in text
     assert "stage 1: layers 40 to 79" in text
 
@@ -169,6 +170,7 @@ def test_the_picture_is_an_svg_with_a_bar_a_stage(fit: Fit, tmp_path: Path) -> N
         "pipeline_parallel_size=2",
         "--svg",
         str(tmp_path / "a.svg"),
+        code=1,
     )
     root = ET.fromstring((tmp_path / "a.svg").read_text())
     assert len(root.findall("{*}rect")) == 2 * 4 + 4

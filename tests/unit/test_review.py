@@ -100,7 +100,7 @@ def test_a_plan_that_lacks_a_secret_is_not_applied(tmp_path: Path, docker: str) 
     done = ran("apply", "plan.json", cwd=tmp_path, env=environ(docker, PLANTED=SECRET))
     assert done.returncode == 4
     assert "plan.json was planned without reading secrets, but here/tiny needs the value of C" in done.stderr
-    assert "cortexctl plan stack.toml --out plan.json" in done.stderr
+    assert "cortexctl plan --out plan.json" in done.stderr
 
 
 # Files that do not belong to the stack

@@ -63,7 +63,8 @@ def left_out(report: DriftReport) -> Iterator[str]:
     if not report.health_checked:
         yield "server health not checked"
     if report.unchecked:
-        yield f"health of {len(report.unchecked)} not checked"
+        first, more = report.unchecked[0], len(report.unchecked) - 1
+        yield f"health of {first.subject} not checked: {first.why}" + (f", and of {more} more" if more else "")
     if report.ignored:
         yield f"{report.ignored} ignored"
     if report.unknown_secrets:
@@ -128,10 +129,15 @@ def _remarks(report: DriftReport, ink: Ink) -> str:
     return "".join(ink(line, "dim") + "\n" for line in lines)
 
 
+def _instances(report: DriftReport, kind: Kind) -> int:
+    """What a person counts: an instance with several changed fields is one."""
+    return len({f.subject for f in report.of(kind)})
+
+
 def _recap(report: DriftReport, ink: Ink) -> str:
     listed_apart = Kind.UNMANAGED not in report.kinds
     counted_here = [(k, n) for k, n in kinds_counted(report) if n and not (k is Kind.UNMANAGED and listed_apart)]
-    numbers = [ink(f"{n} {kind.value}", COLOURS[kind]) for kind, n in counted_here]
+    numbers = [ink(f"{_instances(report, kind)} {kind.value}", COLOURS[kind]) for kind, _ in counted_here]
     line = ink("Found", "bold") + "   " + ("   ".join(numbers) or "nothing on the hosts that were checked")
     rest = list(left_out(report))
     return line + (f"   ({listed(rest, 9)})" if rest else "")

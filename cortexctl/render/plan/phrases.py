@@ -134,31 +134,32 @@ def past_text(costs: Sequence[Cost]) -> str:
 
 def rollout_text(rollout: Rollout) -> str:
     """The lowest number of a model's instances that serve during the apply; empty for a single instance."""
-    if rollout.serving <= 1:
+    removes_all = not (rollout.never_below or rollout.at_a_time)
+    if rollout.serving <= 1 or removes_all:
         return ""
     pace = f", {rollout.at_a_time} at a time" if rollout.at_a_time else ""
     return f"{rollout.model}: never below {rollout.never_below} of {rollout.serving} serving{pace}"
 
 
 def batch_text(rollout: Rollout) -> str:
-    """The order and batches of a model's instances; empty if there is one batch and nothing is deferred."""
+    """The order and batches of a model's instances, by their hosts if none has two. Empty if there is one batch and
+    nothing is deferred.
+    """
     if len(rollout.batches) < 2 and not rollout.deferred:
         return ""
     batches = []
+    together = [address for batch in rollout.batches for address in batch] + list(rollout.deferred)
+    one_each = all(address.endswith(f"/{rollout.model}") for address in together)
+    own = f"/{rollout.model}" if one_each else ""
     for number, batch in enumerate(rollout.batches):
-        names = listed((_place(address, rollout.model) for address in batch), 3)
+        names = listed((address.removesuffix(own) for address in batch), 3)
         batches.append(f"{names} (canary)" if number < rollout.canaries else names)
     then = f", {show_seconds(rollout.wait)} later " if rollout.wait else ", then "
     shown, left = cut(batches, MOST_BATCHES)
     order = then.join([*shown, *([f"{left} more batches"] if left else [])])
-    places = listed((_place(a, rollout.model) for a in rollout.deferred), 3)
+    places = listed((address.removesuffix(own) for address in rollout.deferred), 3)
     deferred = f"deferred to another apply: {places}" if places else ""
     return f"{rollout.model}: {'; '.join(part for part in (order, deferred) if part)}"
-
-
-def _place(address: str, model: str) -> str:
-    """gpu-1, and gpu-1/llama.2 for a second one there."""
-    return address.removesuffix(f"/{model}")
 
 
 def host_cost_text(host: PlannedHost, changes: Sequence[Change], pace: Pace | None) -> str:

@@ -19,7 +19,7 @@ from cortexctl.engines.vllm.diagnosis import (
     processes,
     source,
 )
-from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end, hangs
+from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end, hangs, stopped_in_order
 from cortexctl.engines.vllm.diagnosis.lines import evidence
 from cortexctl.engines.vllm.log.line import Line, read_lines
 from cortexctl.engines.vllm.log.starts import last_start, since_up
@@ -91,6 +91,5 @@ def diagnose_end(log: Sequence[str], exit_code: int | None, *, oom_killed: bool 
     if oom_killed and ended:
         return Diagnosis(*ended)
     diagnosis = diagnose(log)
-    if diagnosis or not ended:
-        return diagnosis
-    return Diagnosis(*ended)
+    ended = ended or stopped_in_order(log, exit_code)
+    return diagnosis or (Diagnosis(*ended) if ended else None)

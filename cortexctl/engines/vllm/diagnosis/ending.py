@@ -12,7 +12,7 @@ _BY_CODE = {
     125: (
         "engine-refused",
         "the Docker daemon could not start the container at all",
-        "read the daemon's own message in `cortexctl status`, then correct the model's volumes, gpus or image",
+        "read the daemon's own message in `status`, then correct the model's volumes, gpus or image",
     ),
     126: (
         "not-executable",
@@ -56,10 +56,7 @@ _BY_CODE = {
     143: (
         "terminated",
         "it received SIGTERM and stopped (exit code 143)",
-        (
-            "`cortexctl apply --only drift` starts it again; if nobody stopped it on purpose, check `docker "
-            "events` on the host"
-        ),
+        ("`apply --only drift` starts it again; if nobody stopped it on purpose, check `docker events` on the host"),
     ),
 }
 
@@ -76,6 +73,22 @@ def explain_end(exit_code: int | None, *, oom_killed: bool) -> tuple[str, str, s
             ),
         )
     return _BY_CODE.get(exit_code) if exit_code is not None else None
+
+
+_SHUT_DOWN = "Application shutdown complete"
+
+
+def stopped_in_order(log: Sequence[str], exit_code: int | None) -> tuple[str, str, str] | None:
+    """(pattern, cause, fix), if the server was stopped and shut down. A dead engine exits with 0, too, but its cause is
+    in the log: the caller searches for it first.
+    """
+    if exit_code != 0 or not any(_SHUT_DOWN in line for line in log[-20:]):
+        return None
+    return (
+        "stopped",
+        "it was stopped, and shut down in good order (exit code 0)",
+        "`apply --only drift` starts it again; if nobody stopped it on purpose, check `docker events` on the host",
+    )
 
 
 _DEAD = "EngineDeadError: EngineCore encountered an issue"

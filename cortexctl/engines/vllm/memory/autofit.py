@@ -98,10 +98,26 @@ def fit(facts: Facts, inputs: BudgetInputs, target: Target, *, gpus: int = 1, pi
         if better:
             best, args = tried, {**args, **changes}
     reached = serves(best, target)
+    if reached:
+        best, args = _without_needless(facts, inputs, best, args, target)
+        steps = [replace(s, helped=all(args.get(k) == v for k, v in s.changes.items())) for s in steps]
     if reached and pin and best.settings.behaviour.since(0, 10, 2):
         best, args = _pinned(facts, inputs, best, args, target, steps)
     changes = {k: v for k, v in args.items() if inputs.args.get(k) != v}
     return Fitted(target, reached, changes, tuple(steps), best)
+
+
+def _without_needless(
+    facts: Facts, inputs: BudgetInputs, best: Budget, args: dict[str, Any], target: Target
+) -> tuple[Budget, dict[str, Any]]:
+    """A later step may have made an earlier one needless: each one is left out, if the rest serves."""
+    for name in [name for name, value in args.items() if name != "max_model_len" and inputs.args.get(name) != value]:
+        fewer = {key: value for key, value in args.items() if key != name}
+        fewer |= {name: inputs.args[name]} if name in inputs.args else {}
+        tried = budget(facts, replace(inputs, args=fewer))
+        if serves(tried, target):
+            best, args = tried, fewer
+    return best, args
 
 
 def _room(computed: Budget, target: Target) -> float:

@@ -185,7 +185,11 @@ def _verdict(
     if before:
         return "refuses", before
     verdict, refusal = judge(
-        s, stage_budgets, length, known_total=inputs.gpu is not None or inputs.available_gib is not None
+        s,
+        stage_budgets,
+        length,
+        known_total=inputs.gpu is not None or inputs.available_gib is not None,
+        total_gib=inputs.gpu.total_gib if inputs.gpu else None,
     )
     if verdict == "starts" and is_too_long(facts, s):  # permitted by an environment variable
         return "uncertain", None

@@ -133,12 +133,14 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | Non
 
 
 def judge(
-    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool
+    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool, total_gib: float | None = None
 ) -> tuple[Verdict, Refusal | None]:
-    """From the memory left for the cache. "uncertain": the range of the estimate includes both answers."""
+    """From the memory left for the cache. "uncertain": the range of the estimate includes both answers. `total_gib`: of
+    a GPU.
+    """
     if not known_total:
         return "unknown", None
-    worst = [(_short(s, stage, length, stage.available.value), stage) for stage in stages]
+    worst = [(_short(s, stage, length, stage.available.value, total_gib), stage) for stage in stages]
     refusal = next((r for r, _ in worst if r), None)
     if refusal is None:
         close = any(_short(s, stage, length, stage.available.low) for stage in stages)
@@ -147,7 +149,9 @@ def judge(
     return ("refuses", refusal) if sure else ("uncertain", refusal)
 
 
-def _short(s: Settings, stage: StageBudget, length: int, available_gib: float) -> Refusal | None:
+def _short(
+    s: Settings, stage: StageBudget, length: int, available_gib: float, total_gib: float | None = None
+) -> Refusal | None:
     if not stage.pool.groups:
         return None
     available = available_gib * GIB
@@ -158,7 +162,9 @@ def _short(s: Settings, stage: StageBudget, length: int, available_gib: float) -
             "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the "
             "engine."
         )
-        return Refusal("no memory", text, "a larger gpu_memory_utilization, or more GPUs")
+        is_in_vain = total_gib is not None and stage.spent > total_gib
+        more = "a quantised checkpoint" if is_in_vain else "a larger gpu_memory_utilization"
+        return Refusal("no memory", text, f"{more}, or more GPUs")
     if not s.engine_v1:
         return _short_v0(stage, length, available)
     longest = stage.pool.longest(available, max(length, 1))

@@ -1,0 +1,149 @@
+"""What a person meets on the first days: exit codes, mistakes in the command line, and texts that must not mislead."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortexctl.engines.vllm.diagnosis.diagnose import diagnose_end
+from cortexctl.instance.labels import owner
+from cortexctl.plan.request import Request
+from cortexctl.render.plan.phrases import batch_text, rollout_text
+from tests.applying import stack
+from tests.fakes.world import World
+from tests.memory import config_of
+from tests.next_commands import CommandLine, command_line
+from tests.reading import desired_from, model_text, stack_text
+
+SECRET = '{ VLLM_API_KEY = { env = "KEY_OF_THE_OTHER" } }'
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[CommandLine]:
+    """Two models on one host; the second needs a secret that is not set here."""
+    world = World("demo", "here")
+    (tmp_path / "stack.toml").write_text(stack_text(model_text("chat") + model_text("embed", secrets=SECRET)))
+    with command_line(world, tmp_path, {}) as line:
+        yield line
+
+
+@pytest.mark.parametrize("selecting", [("--target", "chat"), ("--exclude", "embed"), ("--target", "here/chat")])
+def test_the_secrets_of_models_that_are_not_selected_are_not_needed(
+    line: CommandLine, selecting: tuple[str, ...]
+) -> None:
+    assert line.run("plan")[0] == 1
+    assert "CX204" in line.errors
+    assert line.run("plan", *selecting)[0] == 0
+    assert line.run("apply", *selecting, "--auto-approve")[0] == 0
+    code, _ = line.run("plan", "--target", "embed")
+    assert (code, "CX204" in line.errors) == (1, True)
+
+
+def test_a_container_of_another_environment_of_this_stack_is_explained(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text())))
+    path = tmp_path / "stack.toml"
+    path.write_text(path.read_text() + "\n[env.staging]\n")
+    staging = World(owner("demo", "staging"), "here")
+    staging.daemons = world.daemons
+    (d,) = staging.plan(desired_from(path, env="staging")).diagnostics
+    assert d.summary == "here: a container named vllm-model-tiny exists and belongs to this stack with no environment"
+    assert "each environment needs other model names" in d.help
+
+
+@pytest.mark.parametrize(
+    "options", [("--replace", "chat"), ("--restart", "chat"), ("--canary-hold",), ("--only", "drift")]
+)
+def test_a_destroy_has_no_option_without_effect(line: CommandLine, options: tuple[str, ...]) -> None:
+    assert line.run("destroy", *options)[0] == 1
+    assert "No such option" in line.errors
+    assert line.run("plan", "--destroy", *options)[0] == 1
+    assert "--destroy cannot be combined with" in line.errors
+
+
+def test_a_replica_is_selected_by_the_name_that_the_plan_shows(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, model_text(replicas="2"))
+    plan = world.plan(desired, Request(target=("tiny.2",)))
+    assert [c.address for c in plan.effective] == ["here/tiny.2"]
+    assert not plan.diagnostics
+
+
+def test_the_order_of_replicas_names_them_and_a_removal_promises_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, model_text(replicas="2", rollout="{ canary = 1 }"))
+    world.apply(world.plan(desired))
+    plan = world.plan(desired, Request(replace=("*",)))
+    assert [batch_text(r) for r in plan.rollouts] == ["tiny: here/tiny (canary), then here/tiny.2"]
+    assert [rollout_text(r) for r in world.plan(desired, destroy=True).rollouts] == [""]
+
+
+def test_a_plan_for_review_is_refused_and_a_damaged_one_is_named(line: CommandLine, tmp_path: Path) -> None:
+    assert line.run("plan", "--against", "none", "--out", "review.json")[0] == 0
+    assert line.run("apply", "review.json")[0] == 4
+    assert line.errors.endswith("Next:  cortexctl plan --out review.json\n")
+    with (tmp_path / "review.json").open("a") as file:
+        file.write("x\n")
+    assert line.run("apply", "review.json")[0] == 1
+    assert "review.json is a damaged plan" in line.errors
+
+
+class _InterruptedInput(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_at_the_prompt_changes_nothing(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", _InterruptedInput())
+    assert line.run("apply", "--target", "chat")[0] == 130
+    assert "Error: interrupted; nothing was changed" in line.errors
+
+
+def test_fit_exits_with_1_if_vllm_would_refuse(line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config_of("llama-3.1-8b")))
+    options = ("fit", "--config", "config.json", "--vllm-version", "0.32.0", "--gpu")
+    assert line.run(*options, "L40S:44.4")[0] == 0
+    code, text = line.run(*options, "T4:14.6")
+    assert code == 1
+    assert "vLLM refuses to start." in text
+    assert "next: a quantised checkpoint, or more GPUs" in text, "the weights alone are larger than the GPU"
+    assert line.run(*options, "T4:14.6", "--format", "json")[0] == 1
+
+
+def test_args_check_exits_with_1_if_the_engine_would_refuse_to_start(line: CommandLine) -> None:
+    code, text = line.run("args", "check", "--vllm-version", "0.32.0", "--", "m", "--quantization", "int8")
+    assert code == 1
+    assert "accepts it" not in text
+
+
+@pytest.mark.parametrize(
+    ("extra", "rule", "sentence"),
+    [
+        ('["-tp", "2"]', "CX223", "1 GPU for 2 ranks (tensor_parallel_size 2)"),
+        ('["--max-model-len 4096"]', "CX310", "--max-model-len 4096 is one argument, and no vLLM release has it"),
+    ],
+)
+def test_extra_args_are_read_like_args(line: CommandLine, tmp_path: Path, extra: str, rule: str, sentence: str) -> None:
+    (tmp_path / "stack.toml").write_text(
+        stack_text(model_text(image='"vllm/vllm-openai:v0.32.0"', gpus="[0]", extra_args=extra))
+    )
+    _, text = line.run("validate")
+    assert f"[{rule}] {sentence}" in text.replace("models.tiny: ", "")
+    assert rule != "CX310" or 'write two: "--max-model-len", "4096"' in text
+
+
+def test_a_server_that_was_stopped_is_not_a_riddle() -> None:
+    log = ["(APIServer pid=1) INFO:     Application startup complete.", "(APIServer pid=1) INFO:     Shutting down",
+           "(APIServer pid=1) INFO:     Application shutdown complete."]  # fmt: skip
+    diagnosis = diagnose_end(log, 0)
+    assert diagnosis is not None
+    assert diagnosis.cause == "it was stopped, and shut down in good order (exit code 0)"
+    assert diagnose_end(log, None) is None
+    assert diagnose_end([*log, "x"], 1) is None
