@@ -55,7 +55,8 @@ def _wrapped(text: str) -> list[str]:
     """A command at the end keeps its own line, so that it can be copied."""
     lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     before, is_there, command = text.rpartition(_COMMAND)
-    if not is_there or lines[-1].endswith(f"cortexctl {command}"):
+    is_sentence = "; " in command and "'" not in command
+    if not is_there or is_sentence or lines[-1].endswith(f"cortexctl {command}"):
         return lines
     return [*textwrap.wrap(f"{before}:", WIDTH, break_long_words=False, break_on_hyphens=False), f"cortexctl {command}"]
 

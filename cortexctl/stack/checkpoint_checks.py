@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error, warning
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.checkpoint_formats import Checkpoint, check_checkpoint
+from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.files.checkout import Checkout
+from cortexctl.instance.spec import Server
 from cortexctl.stack.argument_checks import At
 
 LARGEST = 4 * 2**20
@@ -28,6 +31,43 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
     for finding in check_checkpoint(checkpoint, release):
         make = error if finding.fatal else warning
         yield make(finding.rule, finding.summary, at("source"), help=finding.help)
+
+
+_BY_CONFIG = {"heads", "length"}
+"""Refusals that config.json alone decides."""
+
+
+def check_launch(
+    folder: Path, server: Server, env: Mapping[str, str], at: At, within: Checkout | None
+) -> Iterator[Diagnostic]:
+    """Refusals that config.json alone decides, for a model whose memory is not computed: it, or its host, has no GPUs.
+    No diagnostics if there is no config.json here.
+    """
+    if within and not (within.holds(folder) and within.holds(folder / "config.json")):
+        return
+    config = config_in(folder)
+    if not config:
+        return
+    from cortexctl.engines.vllm.memory.budget import budget
+    from cortexctl.engines.vllm.memory.config import UnknownModel
+    from cortexctl.engines.vllm.memory.model_facts import read_facts
+    from cortexctl.engines.vllm.memory.stage import BudgetInputs
+
+    args = effective(server).args
+    try:
+        refusal = budget(read_facts(config, args), BudgetInputs(args, None, server.version, env)).refusal
+    except (UnknownModel, ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
+        return
+    if refusal is not None and refusal.rule in _BY_CONFIG:
+        why, argument = engine_named(DEFAULT).contract.refusals[refusal.rule]
+        summary = f"vLLM {server.version or 'of an unknown release'} would refuse to start: {why}"
+        yield error(
+            "CX316",
+            summary,
+            at("args", argument),
+            detail=f"vLLM's message would be: {refusal.text}",
+            help=refusal.advice,
+        )
 
 
 def checkpoint_in(folder: Path) -> Checkpoint | None:

@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
 from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
 from cortexctl.model_files.files import HF_HOME
-from cortexctl.stack.checkpoint_checks import check_folder
+from cortexctl.stack.checkpoint_checks import check_folder, check_launch
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
@@ -107,10 +107,13 @@ class _Resolution:
         for host_name in hosts:
             host = self.stack.hosts[host_name]
             self.diagnostics += check_gpus(model, host_name, host, partial(self._at, name))
-            if host.models_dir and model.source.path and is_here(host, self.around.default_docker):
-                folder = Path(self._on_host(host.models_dir), model.source.path)
-                self.diagnostics += check_folder(folder, release, partial(self._at, name), self.around.within)
             spec = self._spec(name, model, host_name, host, release, secrets)
+            if host.models_dir and model.source.path and is_here(host, self.around.default_docker):
+                folder, at = Path(self._on_host(host.models_dir), model.source.path), partial(self._at, name)
+                self.diagnostics += check_folder(folder, release, at, self.around.within)
+                if not model.gpus or host.gpus is None:
+                    server, env = spec.server, spec.container.env
+                    self.diagnostics += check_launch(folder, server, env, at, self.around.within)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(
                     host=host_name,

@@ -147,3 +147,18 @@ def test_a_server_that_was_stopped_is_not_a_riddle() -> None:
     assert diagnosis.cause == "it was stopped, and shut down in good order (exit code 0)"
     assert diagnose_end(log, None) is None
     assert diagnose_end([*log, "x"], 1) is None
+
+
+@pytest.mark.parametrize("gpus", ['"none"', "[0]"])
+def test_a_length_that_config_json_refutes_is_an_error_without_a_gpu_too(
+    line: CommandLine, tmp_path: Path, gpus: str
+) -> None:
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "config.json").write_text(json.dumps(config_of("qwen3-8b")))
+    hosts = '[hosts.here]\nmodels_dir = "models"\n'
+    for length, code in ((65536, 1), (40960, 0)):
+        model = model_text(gpus=gpus) + f"[models.tiny.args]\nmax_model_len = {length}\n"
+        (tmp_path / "stack.toml").write_text(stack_text(model, hosts=hosts))
+        ended, text = line.run("validate")
+        assert ended == code, text
+        assert ("Error[CX316]" in text) is bool(code)
