@@ -113,11 +113,6 @@ class Verdict:
         """Whether the parser accepts it and start-up does not refuse it; None if that is unknown."""
         return False if any(f.fatal for f in self.at_start) else self.accepted
 
-    @property
-    def starts(self) -> bool:
-        """Whether no argument alone prevents the start."""
-        return not any(issue.fatal for issue in self.at_start)
-
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
