@@ -127,7 +127,7 @@ def test_args_check_exits_with_1_if_the_engine_would_refuse_to_start(line: Comma
     ("extra", "rule", "sentence"),
     [
         ('["-tp", "2"]', "CX223", "1 GPU for 2 ranks (tensor_parallel_size 2)"),
-        ('["--max-model-len 4096"]', "CX310", "--max-model-len 4096 is one argument, and no vLLM release has it"),
+        ('["--max-model-len 4096"]', "CX301", 'two words are in one: "--max-model-len 4096"'),
     ],
 )
 def test_extra_args_are_read_like_args(line: CommandLine, tmp_path: Path, extra: str, rule: str, sentence: str) -> None:
