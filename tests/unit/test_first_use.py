@@ -136,7 +136,7 @@ def test_extra_args_are_read_like_args(line: CommandLine, tmp_path: Path, extra:
     )
     _, text = line.run("validate")
     assert f"[{rule}] {sentence}" in text.replace("models.tiny: ", "")
-    assert rule != "CX310" or 'write two: "--max-model-len", "4096"' in text
+    assert rule != "CX301" or 'write two words: "--max-model-len", "4096"' in text
 
 
 def test_a_server_that_was_stopped_is_not_a_riddle() -> None:
