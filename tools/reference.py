@@ -115,6 +115,7 @@ TABLES: Sequence[tuple[str, str]] = (
     ("HookTable", "`[models.NAME.hooks.NAME]`"),
     ("StackHookTable", "`[hooks.NAME]`"),
     ("StackRolloutTable", "`[rollout]`"),
+    ("GuardsTable", "`[guards]`"),
     ("DriftTable", "`[drift]`"),
     ("AuditTable", "`[audit]`"),
     ("VarTable", "`[vars.NAME]`"),

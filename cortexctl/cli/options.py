@@ -93,8 +93,10 @@ auto_approve = click.option("--auto-approve", is_flag=True, help="Apply without 
 
 
 def _selecting(command: Command) -> Command:
-    """Adds the options that narrow a plan, and --unprotect."""
+    """Adds the options that narrow a plan, --unprotect and --max-destroy."""
     for option in (
+        click.option("--max-destroy", type=click.IntRange(0), metavar="N",
+                     help="Allow the removal of N instances. Default: guards.max_destroy."),
         click.option("--unprotect", multiple=True, metavar="ADDRESS",
                      help="Allow removal of the protected HOST/MODEL."),
         click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read."),
@@ -118,9 +120,12 @@ def destroy_request(command: Command) -> Command:
         exclude: tuple[str, ...],
         host: tuple[str, ...],
         unprotect: tuple[str, ...],
+        max_destroy: int | None,
         **kwargs: object,
     ) -> int:
-        request = Request(destroy=True, unprotect=unprotect, target=target, exclude=exclude, host=host)
+        request = Request(
+            destroy=True, unprotect=unprotect, max_destroy=max_destroy, target=target, exclude=exclude, host=host
+        )
         return command(*args, request=request, **kwargs)
 
     return with_request
@@ -145,6 +150,7 @@ def plan_request(command: Command) -> Command:
         replace: tuple[str, ...],
         restart: tuple[str, ...],
         unprotect: tuple[str, ...],
+        max_destroy: int | None,
         canary_hold: bool,
         only: Literal["drift"] | None,
         launch_anyway: tuple[str, ...],
@@ -165,6 +171,7 @@ def plan_request(command: Command) -> Command:
             canary_hold,
             only or "",
             launch_anyway,
+            max_destroy=max_destroy,
             target=target,
             exclude=exclude,
             host=host,

@@ -156,6 +156,8 @@ class Desired:
     moved: Mapping[str, str] = field(default_factory=dict)
     """Old name of a model -> its name now."""
     max_failures: int = 1
+    max_destroy: int | None = None
+    """Most instances that one plan may remove; None: no limit."""
     """Maximum number of failed changes of an apply; after that, no new changes start."""
     parallel_starts: int = PARALLEL_STARTS
     """Maximum number of containers that start at the same time on one host."""

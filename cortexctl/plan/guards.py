@@ -20,6 +20,7 @@ from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.placement import gpu_holders
 from cortexctl.plan.recipes import retained_name
+from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of
 
 
@@ -34,6 +35,26 @@ def check_desired(desired: Desired) -> list[Diagnostic]:
         diagnostics += _ports(instances)
         diagnostics += _gpus(instances)
     return diagnostics
+
+
+def too_many_removals(changes: Sequence[Change], desired: Desired, request: Request) -> Iterator[Diagnostic]:
+    """A wrong edit, or the wrong file, removes more than anybody means. A container that is only tidied up does not
+    count.
+    """
+    limit = desired.max_destroy if request.max_destroy is None else request.max_destroy
+    removed = sorted(c.address for c in changes if c.action is Action.REMOVE and not c.only_tidies)
+    if limit is not None and len(removed) > limit:
+        yield error(
+            "CX420",
+            f"the plan removes {len(removed)} instance{'s' if len(removed) > 1 else ''}, and the limit is {limit}: "
+            f"{_some(removed)}",
+            help=f"if that is intended, confirm the number: --max-destroy {len(removed)}",
+        )
+
+
+def _some(addresses: Sequence[str], most: int = 8) -> str:
+    rest = f" and {len(addresses) - most} more" if len(addresses) > most else ""
+    return ", ".join(addresses[:most]) + rest
 
 
 def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change]) -> list[Diagnostic]:

@@ -12,7 +12,7 @@ from cortexctl.diagnostics import Diagnostic, in_reading_order, unacknowledged
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.applied import as_applied
-from cortexctl.plan.guards import check_desired, check_hosts
+from cortexctl.plan.guards import check_desired, check_hosts, too_many_removals
 from cortexctl.plan.hook_points import hooks_needed
 from cortexctl.plan.host_plan import Fleet, HostPlan, plan_host
 from cortexctl.plan.model import Change, Plan, Rollout
@@ -84,6 +84,7 @@ def _diagnostics(
     lost = {host.host.host.name for host in hosts if host.host.problem}
     unread = [i for i in desired.instances if i.host in lost]
     yield from request.unmatched(everything, unread, [h.name for h in desired.hosts])
+    yield from too_many_removals(changes, desired, request)
     if not request.destroy:
         yield from unplaced
         yield from check_desired(desired)

@@ -30,6 +30,8 @@ class Request(Selection):
 
     allow_unreachable: bool = False
     """A host that cannot be read is omitted, and blocks nothing."""
+    max_destroy: int | None = None
+    """Instead of the stack's limit."""
 
     @property
     def narrowing_options(self) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ class Request(Selection):
         options += [("--canary-hold",)] if self.canary_hold else []
         options += [("--only", self.only)] if self.only else []
         options += [("--allow-unreachable",)] if self.allow_unreachable else []
+        options += [("--max-destroy", str(self.max_destroy))] if self.max_destroy is not None else []
         return tuple(options)
 
     def forces(self, patterns: tuple[str, ...], address: str, model: str) -> bool:

@@ -86,6 +86,7 @@ CX416 Not one of ours (warning)
 CX417 An adopted container stays (warning)
 CX418 Not in the snapshot (warning)
 CX419 A host left the stack (warning)
+CX420 More removals than the limit
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
 """Rule id -> its title. The title of a rule that only warns ends with "(warning)"."""

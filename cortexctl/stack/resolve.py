@@ -70,6 +70,7 @@ def resolve(
         around.env,
         moved=_last_names({m.from_: m.to for m in stack.moved}),
         max_failures=stack.rollout.max_failures,
+        max_destroy=stack.guards.max_destroy,
         parallel_starts=stack.rollout.parallel_starts,
         disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
         retired=tuple(sorted(name for name, host in stack.hosts.items() if host.retired)),

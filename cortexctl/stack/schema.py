@@ -269,6 +269,13 @@ class StackRolloutTable(Table):
     """Number of models that start at the same time on one host. They share its drive, memory and cores."""
 
 
+class GuardsTable(Table):
+    """Limits of a plan. A plan beyond one is refused, and nothing changes."""
+
+    max_destroy: Annotated[int, Field(ge=0)] | None = None
+    """Most instances that one plan removes, a destroy included; --max-destroy N raises it once. Default: no limit."""
+
+
 class DriftTable(Table):
     """Findings that `cortexctl drift` does not report."""
 
@@ -299,6 +306,7 @@ class StackFile(Table):
     """One overlay per environment, chosen with --env. Tables are merged; everything else is replaced."""
     drift: DriftTable = DriftTable()
     rollout: StackRolloutTable = StackRolloutTable()
+    guards: GuardsTable = GuardsTable()
     hooks: dict[Name, StackHookTable] = {}
     """Commands and URLs that are called at set points of an apply, in the order of their names."""
     audit: AuditTable = AuditTable()
