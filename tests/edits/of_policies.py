@@ -93,6 +93,9 @@ def _what_the_gate_measures(draw: st.DrawFn, text: Text, model: str, kind: Any) 
 
 @edit_of(
     "rollout.max_failures",
+    "rollout.parallel_starts",
+    "guards.max_destroy",
+    "acknowledge",
     "audit.enabled",
     "audit.log",
     "hooks.on",
@@ -107,6 +110,9 @@ def _what_the_gate_measures(draw: st.DrawFn, text: Text, model: str, kind: Any) 
     "hooks.url.command",
     kinds=[
         (("rollout",), {"max_failures": 7}),
+        (("rollout",), {"parallel_starts": 7}),
+        (("guards",), {"max_destroy": 7}),
+        (("acknowledge",), {"CX218": "the weights never move"}),
         (("audit",), {"enabled": False}),
         (("audit",), {"log": "elsewhere.jsonl"}),
         (("hooks",), {"tell": {"on": "pre_apply", "command": ["true"], "required": True, "timeout": "7s"}}),
@@ -132,6 +138,11 @@ def _what_a_hook_is_given(draw: st.DrawFn, text: Text, model: str, kind: Any) ->
         return before, before.but("hooks", to={"tell": {**hook, "models": [model]}}), {}
     has_release = {"on": "pre_stop", "url": {"var": "token"}}
     return before, before.but("models", model, "hooks", to={"give": hook, "tell": has_release}), {}
+
+
+@edit_of("models.acknowledge")
+def _an_accepted_warning(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    return text, text.but("models", model, "acknowledge", to={"CX218": "the weights never move"}), {}
 
 
 @edit_of("models.adopt")

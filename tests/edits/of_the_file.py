@@ -21,6 +21,7 @@ from tests.edits.text import (
     "hosts.network",
     "hosts.docker",
     "hosts.address",
+    "hosts.reach",
     "hosts.gpus.count",
     "hosts.gpus.name",
     "hosts.gpus.memory",
@@ -32,6 +33,7 @@ from tests.edits.text import (
         ("network", "elsewhere", ["network"]),
         ("docker", "unix:///run/elsewhere.sock", []),
         ("address", "10.9.9.9", []),
+        ("reach", "exec", []),
         ("gpus", {"count": 1000, "name": "L40S", "memory": "46068 MiB", "compute_capability": "8.9"}, []),
     ],
 )
