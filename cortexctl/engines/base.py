@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from cortexctl.engines.gpu_models import Gpu
@@ -15,6 +16,7 @@ from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.instance.spec import Server
 from cortexctl.model_files.files import ModelFiles
 
+NO_FILES: Mapping[str, ModelFiles] = MappingProxyType({})
 HIDDEN = "(hidden)"
 """Replaces a value that may be a secret: it is set, but not shown."""
 
@@ -124,6 +126,16 @@ class GpuUse:
     """Whether the share is the engine's own default."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Companion:
+    """A model that a server loads beside its own, such as a draft. `model`: a path in the container or a repository, as
+    in `Server.model`; `revision`: of the repository, if one is set.
+    """
+
+    model: str
+    revision: str = ""
+
+
 PROMPT, MAX_TOKENS = "{prompt}", "{max_tokens}"
 """In the body of a smoke request: placeholders for values of the gate's policy."""
 
@@ -231,8 +243,21 @@ class Engine(Protocol):
 
     def gpu_use(self, server: Server) -> GpuUse: ...
 
-    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
-        """The memory of a launch on GPUs of this kind. Raises Unknown, with the reason."""
+    def companions(self, server: Server) -> tuple[Companion, ...]:
+        """The further models whose weights the server loads from files of their own."""
+        ...
+
+    def forecast(
+        self,
+        server: Server,
+        env: Mapping[str, str],
+        files: ModelFiles,
+        gpu: Gpu,
+        companions: Mapping[str, ModelFiles] = NO_FILES,
+    ) -> Forecast:
+        """The memory of a launch on GPUs of this kind. `companions`: the files of each, by its `model`. Raises Unknown,
+        with the reason.
+        """
         ...
 
     def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:

@@ -70,20 +70,25 @@ def source_of(host: str, spec: Spec) -> ModelSource | str:
     """The source of a spec's model; or a text, part of a sentence: why its files are not read."""
     if spec.server.args.get("hf_config_path"):
         return "hf_config_path points to another model's config"
-    if "://" in spec.server.model:
+    return source_of_model(host, spec, spec.server.model, str(spec.server.args.get("revision") or ""))
+
+
+def source_of_model(host: str, spec: Spec, model: str, revision: str = "") -> ModelSource | str:
+    """The same for any model that the container of a spec reads: a path in it, or a repository."""
+    if "://" in model:
         return "its model is neither in a folder nor in a repository"
-    if spec.server.model.endswith(".gguf"):
+    if model.endswith(".gguf"):
         return "GGUF files are not supported by the forecast"
-    if spec.server.model.startswith("/"):
-        root, inside = _on_host(spec, spec.server.model)
+    if model.startswith("/"):
+        root, inside = _on_host(spec, model)
         return ModelSource(host, root, inside) if root else "its model is not in a folder of the host"
-    revision = str(spec.server.args.get("revision") or "main")
-    if not _REPO.fullmatch(spec.server.model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
+    revision = revision or "main"
+    if not _REPO.fullmatch(model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
         return "its model is neither in a folder nor in a repository"
     cache = spec.container.env.get("HF_HUB_CACHE") or posixpath.join(
         spec.container.env.get("HF_HOME") or HF_HOME, "hub"
     )
-    return ModelSource(host, *_on_host(spec, cache), spec.server.model, revision)
+    return ModelSource(host, *_on_host(spec, cache), model, revision)
 
 
 def _on_host(spec: Spec, path: str) -> tuple[str, str]:

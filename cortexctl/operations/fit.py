@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.companions import companion_files, sources_of
 from cortexctl.engines.measurement import Started, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.drafts import Draft, read_draft
+from cortexctl.engines.vllm.memory.headers import Headers, headers_of
 from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
-from cortexctl.engines.vllm.memory.prediction import headers_of, stage_forecasts
+from cortexctl.engines.vllm.memory.prediction import stage_forecasts
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.engines.vllm.memory.reuse import reused
 from cortexctl.engines.vllm.memory.settings import read_settings
+from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
@@ -39,7 +42,7 @@ from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.plan.capacity.gpu_ledger import Holder, gpu_lines, taken_by_stage
 from cortexctl.plan.capacity.plan_memory import gpu_of_host
 from cortexctl.plan.placement import placed
-from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
+from cortexctl.stack.model_folder import UnreadableModel, files_here, read_config, read_headers
 from cortexctl.store.measurements import read_all
 
 
@@ -159,6 +162,7 @@ def fit_options(inputs: FitInputs) -> FitJob:
         inputs.version,
         read_environ(inputs.environ),
         headers,
+        _draft_here(args),
         free_gib=inputs.free,
         available_gib=inputs.available,
     )
@@ -170,6 +174,14 @@ def fit_options(inputs: FitInputs) -> FitJob:
     job.models[facts.architecture] = FitModel(facts, launch, start, gpu_count=number)
     job.titles[facts.architecture] = f"{subject}, vLLM {release}"
     return job
+
+
+def _draft_here(args: Mapping[str, Any]) -> Draft | None:
+    """The draft that the arguments name, if it is a folder of this machine."""
+    speculation = read_speculation(args)
+    root = Path(speculation.model).absolute() if speculation.model else None
+    files = {speculation.model: files_here(ModelSource("", str(root), ""))} if root else {}
+    return read_draft(speculation, files)
 
 
 def fit_stack(wanted: Desired, inputs: FitInputs) -> FitJob:
@@ -212,11 +224,13 @@ def _read_models(
 
 
 def _sources(desired: Desired, configured: Collection[str]) -> list[ModelSource]:
-    """The models of the instances whose config is not among the options."""
-    sources = {
-        source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in configured
-    }
-    return sorted(s for s in sources if isinstance(s, ModelSource))
+    """The models of the instances whose config is not among the options, and those that are loaded beside them."""
+    sources: set[ModelSource] = set()
+    for instance in desired.instances:
+        if instance.spec.container.gpus:
+            given = source_of(instance.host, instance.spec) if instance.model in configured else None
+            sources |= {s for s in sources_of(instance.host, instance.spec) if s != given}
+    return sorted(sources)
 
 
 def _of_instance(
@@ -237,12 +251,14 @@ def _of_instance(
         facts, headers, config = _read_given_model(Path(configs[instance.model]), weights_file, args)
     else:
         facts, headers, config = _read_model_of(instance, files, weights_file, inputs)
+    beside = companion_files(instance.host, spec, files)
     launch = BudgetInputs(
         args,
         gpu,
         spec.server.version,
         spec.container.env,
         headers,
+        read_draft(read_speculation(args, spec.server.model), beside),
         free_gib=inputs.free,
         available_gib=inputs.available,
     )

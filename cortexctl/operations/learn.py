@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
+from cortexctl.engines.companions import companion_files, companion_sources
 from cortexctl.engines.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.drafts import read_draft
 from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.engines.vllm.memory.startlog import read_start_log
 from cortexctl.errors import DaemonError, UsageError
@@ -27,7 +30,7 @@ from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import PassGate
-from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
+from cortexctl.stack.model_folder import UnreadableModel, files_here, read_config, read_headers
 from cortexctl.store import measurements
 
 if TYPE_CHECKING:
@@ -132,7 +135,10 @@ def _predicted(facts: Facts, gpu: Gpu, spec: Spec, version: str) -> Predicted:
         headers = read_headers(at) if at else None
     except UnreadableModel:
         headers = None
-    return predict(facts, BudgetInputs(effective(spec.server).args, gpu, version or None, spec.container.env, headers))
+    args = effective(spec.server).args
+    here = {s.key: files_here(s) for s in companion_sources("", spec).values() if not isinstance(s, str)}
+    draft = read_draft(read_speculation(args, spec.server.model), companion_files("", spec, here))
+    return predict(facts, BudgetInputs(args, gpu, version or None, spec.container.env, headers, draft))
 
 
 def predict(facts: Facts, launch: BudgetInputs) -> Predicted:

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cortexctl.desired.stack import Desired, Instance, specs_of
+from cortexctl.engines.companions import sources_of
 from cortexctl.instance.labels import owner_of
 from cortexctl.instance.spec import Spec
-from cortexctl.model_files.files import ModelSource, source_of
+from cortexctl.model_files.files import ModelSource
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Fact, Key, Observed
 from cortexctl.observed.owned import OwnedInstance, image_labels_needed, owned_instances
@@ -108,7 +109,9 @@ def needs_of_snapshot(desired: Desired, observed: Observed) -> Needs:
 
 
 def every_model(desired: Desired, observed: Observed | None = None) -> tuple[ModelSource, ...]:
-    """The models of all wanted instances with GPUs and, if there is an observation, of all containers of the stack."""
+    """The models of all wanted instances with GPUs and, if there is an observation, of all containers of the stack;
+    with those that they load beside their own.
+    """
     specs = [(i.host, i.spec) for i in desired.instances if i.spec.container.gpus or i.gpu_count]
     for host in observed.hosts if observed else ():
         for instance in owned_instances(host, desired.owner, desired.moved).values():
@@ -203,8 +206,7 @@ def _identities_needed(observed: Observed) -> tuple[str, ...]:
 
 
 def _sources(specs: Iterable[tuple[str, Spec]]) -> tuple[ModelSource, ...]:
-    sources = {source_of(host, spec) for host, spec in specs}
-    return tuple(sorted(s for s in sources if isinstance(s, ModelSource)))
+    return tuple(sorted({source for host, spec in specs for source in sources_of(host, spec)}))
 
 
 def _unread_models(sources: Iterable[ModelSource], observed: Observed) -> tuple[ModelSource, ...]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from cortexctl.engines.base import (
     MAX_TOKENS,
+    NO_FILES,
     PROMPT,
     ArgumentIssue,
     Command,
     CommandDifference,
+    Companion,
     Contract,
     Diagnosis,
     End,
@@ -68,7 +70,17 @@ class OtherEngine:
     def gpu_use(self, server: Server) -> GpuUse:
         return GpuUse(self.contract.default_share, is_default=True)
 
-    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
+    def companions(self, server: Server) -> tuple[Companion, ...]:
+        return (Companion(str(server.args["beside"])),) if "beside" in server.args else ()
+
+    def forecast(
+        self,
+        server: Server,
+        env: Mapping[str, str],
+        files: ModelFiles,
+        gpu: Gpu,
+        companions: Mapping[str, ModelFiles] = NO_FILES,
+    ) -> Forecast:
         raise Unknown("nobody knows how much it takes")
 
     def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:

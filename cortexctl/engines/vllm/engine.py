@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cortexctl.engines.base import ArgumentIssue, Command, CommandDifference, Contract, Diagnosis, End, GpuUse, Stage
+from cortexctl.engines.base import (
+    NO_FILES,
+    ArgumentIssue,
+    Command,
+    CommandDifference,
+    Companion,
+    Contract,
+    Diagnosis,
+    End,
+    GpuUse,
+    Stage,
+)
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
@@ -61,10 +72,25 @@ class Vllm:
         size = effective(server).args.get("kv_cache_memory_bytes") if may_be_fixed else None
         return GpuUse(share, size if isinstance(size, int) else None, is_default=share_argument is None)
 
-    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
+    def companions(self, server: Server) -> tuple[Companion, ...]:
+        if "speculative_config" not in server.args and not server.extra_args:
+            return ()
+        from cortexctl.engines.vllm.memory.speculation import read_speculation
+
+        draft = read_speculation(effective(server).args, server.model)
+        return (Companion(draft.model, draft.revision),) if draft.model else ()
+
+    def forecast(
+        self,
+        server: Server,
+        env: Mapping[str, str],
+        files: ModelFiles,
+        gpu: Gpu,
+        companions: Mapping[str, ModelFiles] = NO_FILES,
+    ) -> Forecast:
         from cortexctl.engines.vllm.memory.prediction import forecast
 
-        return forecast(server, env, files, gpu)
+        return forecast(server, env, files, gpu, companions)
 
     def release_of(self, reference: str) -> str | None:
         return release_from_image(reference)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.engines.companions import FilesBySource
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.capacity.gpu_ledger import Holding, ledger, others_on
 from cortexctl.plan.capacity.memory_rules import check_forecasts, check_ledger
-from cortexctl.plan.capacity.plan_memory import Files, Forecaster, Making, foresee
+from cortexctl.plan.capacity.plan_memory import Forecaster, Making, foresee
 from cortexctl.plan.model import Change
 
 
@@ -53,7 +54,7 @@ def _holds(change: Change, *, stays: bool) -> list[Holding]:
     return [Holding(change.address, spec)] if spec and spec.container.gpus and not change.only_tidies else []
 
 
-def room_in_stack(desired: Desired, files: Files) -> Room:
+def room_in_stack(desired: Desired, files: FilesBySource) -> Room:
     """For all its instances, on empty hosts."""
     makings = [Making(i.address, i.host, i.spec) for i in desired.instances]
     holdings: dict[str, list[Holding]] = {}
@@ -65,7 +66,7 @@ def room_in_stack(desired: Desired, files: Files) -> Room:
 
 def _room(
     desired: Desired,
-    files: Files,
+    files: FilesBySource,
     makings: Sequence[Making],
     holdings: dict[str, list[Holding]],
     anyway: Sequence[str] = (),

@@ -47,6 +47,7 @@ def _of(addresses: str, forecast: Forecast, instance: Instance, search: str) -> 
             f"cache ({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
             f"tokens needs {forecast.needed.value:.2f}",
             instance.place_of(f"args.{contract.length_setting}"),
+            detail="; ".join(forecast.notes),
             help=f"a smaller {contract.length_setting}, or a larger {contract.share_setting}, makes the start certain; "
             f"{search}",
         )

@@ -10,16 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cortexctl.desired.stack import Host
+from cortexctl.engines.companions import NOT_READ, FilesBySource, companion_files
 from cortexctl.engines.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.launch_forecast import Forecast, Unknown
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles, source_of
 from cortexctl.plan.capacity.forecast import InstanceForecast
-
-Files = Mapping[tuple[str, str], ModelFiles]
-"""By host and a source's name."""
-NOT_READ = ModelFiles(problem="its config.json was not read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class Making:
 class Forecaster:
     """Forecasts from the known facts about models' files. Equal launches, as on many hosts, are computed once."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: FilesBySource) -> None:
         self._files = files
         self._texts: dict[int, str] = {}
         self._known: dict[tuple[object, ...], Forecast | Unknown] = {}
@@ -49,15 +46,18 @@ class Forecaster:
         files = self._files.get(source.key, NOT_READ)
         if files.problem:
             raise Unknown(files.problem)
+        companions = companion_files(host.name, spec, self._files)
         key = (
             gpu,
             (spec.server.engine, spec.server.version),
             _text([spec.server.args, spec.server.extra_args, spec.container.env]),
             self._text_of(files),
+            tuple((name, self._text_of(found)) for name, found in companions.items()),
         )
         if key not in self._known:
             try:
-                self._known[key] = engine_of(spec.server).forecast(spec.server, spec.container.env, files, gpu)
+                engine = engine_of(spec.server)
+                self._known[key] = engine.forecast(spec.server, spec.container.env, files, gpu, companions)
             except Unknown as why:
                 self._known[key] = why
         known = self._known[key]
@@ -66,6 +66,8 @@ class Forecaster:
         return known
 
     def _text_of(self, files: ModelFiles) -> str:
+        if files.problem:
+            return files.problem
         if id(files) not in self._texts:
             self._texts[id(files)] = _text([files.config, files.tensors, files.total])
         return self._texts[id(files)]

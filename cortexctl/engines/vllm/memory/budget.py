@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
-from cortexctl.engines.vllm.memory.caches import CacheOptions, layer_caches, raised_block
-from cortexctl.engines.vllm.memory.headers import stage_bytes
+from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
+from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, notes_on_draft
+from cortexctl.engines.vllm.memory.headers import loaded_weights
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient
 from cortexctl.engines.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
@@ -20,7 +21,7 @@ from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, stages, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, stages
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.text.units import GIB
 
@@ -75,7 +76,7 @@ def budget(facts: Facts, inputs: BudgetInputs) -> Budget:
 
 
 def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> StageBudget:
-    pool = stage_pool(facts, s, stage, inputs.environ)
+    pool = stage_pool(facts, s, stage, inputs)
     weights = _weights(facts, s, stage, inputs)
     other, peak = _overhead(facts, s, stage, inputs)
     captured = _measured(inputs.measured.graphs_gib) or graphs(facts, s)
@@ -84,6 +85,8 @@ def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Sta
     counted = None if inputs.available_gib is not None else _counted(inputs.measured, pool, s)
     if counted is not None and inputs.measured.available_gib is None:  # older releases print nothing more than this
         available = Estimate.sure(counted * pool.block_bytes / GIB, "measured here")
+    if counted is None and stage.last and has_unknown_cache(s.speculation, inputs.draft):
+        available = replace(available, low=min(available.low, available.low / 2))
     if s.blocks_override:
         blocks = Estimate.sure(s.blocks_override)
     elif counted is not None:
@@ -127,30 +130,35 @@ def _available(s: Settings, inputs: BudgetInputs, requested: Estimate, spent: tu
     return Estimate(left, left - below, left + above, weakest(*spent))
 
 
-def stage_pool(facts: Facts, s: Settings, stage: Stage, environ: Mapping[str, str]) -> Pool:
-    """The block pool of a stage."""
-    acts = s.behaviour
+def stage_pool(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Pool:
+    """The block pool of a stage. The draft is on the last one."""
+    acts, speculation, draft = s.behaviour, s.speculation, inputs.draft
+    drafts = draft.facts if draft and stage.last and speculation.has_own_layers else None
     keeping = CacheOptions(
         s.tp,
         s.cache_bytes,
         s.model_bytes,
         acts,
-        s.draft_tokens if facts.hybrid else 0,
-        s.draft_layers if stage.last else 0,
+        speculation.tokens if facts.hybrid else 0,
+        speculation.layers if stage.last and drafts is None else 0,
         s.kv_dtype,
         s.state_bytes,
-        environ.get("VLLM_MLA_DISABLE") != "1",
-        s.draft == "dflash",
+        inputs.environ.get("VLLM_MLA_DISABLE") != "1",
+        speculation.method == "dflash",
     )
     aligned = s.prefix_caching and acts.since(0, 16)
-    states = 1 + s.draft_tokens + (1 if aligned else 0)
+    states = 1 + speculation.tokens + (1 if aligned else 0)
     pooling = PoolOptions(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
-    return _pool(facts, stage, keeping, pooling)
+    return _pool(facts, stage, keeping, pooling, drafts, speculation.tp)
 
 
 @lru_cache(maxsize=1024)
-def _pool(facts: Facts, stage: Stage, keeping: CacheOptions, pooling: PoolOptions) -> Pool:
+def _pool(
+    facts: Facts, stage: Stage, keeping: CacheOptions, pooling: PoolOptions, draft: Facts | None, draft_tp: int
+) -> Pool:
     caches = layer_caches(facts, stage.layers, keeping)
+    if draft is not None:
+        caches += draft_caches(draft, replace(keeping, tp=draft_tp or keeping.tp))
     step = pooling.behaviour.aligns_latent_state
     block = raised_block(caches, pooling.block, latent=facts.latent, step=step)
     return pool_of(caches, replace(pooling, block=block))
@@ -160,13 +168,18 @@ def _weights(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> E
     if (known := _measured(inputs.measured.weights_gib)) is not None:
         return known
     options = weight_options(s, inputs.gpu or NO_GPU)
-    if inputs.headers is not None and s.quant is facts.quant:  # otherwise the loaded model has another precision
-        weights = stage_bytes(inputs.headers, facts, stage, options) / GIB
-        return Estimate(weights, 0.995 * weights, 1.02 * weights, "headers")
-    value = weight_bytes(facts, stage, s.quant, options) / GIB
-    if s.quant.method or facts.unknown:  # recipes differ in the modules that they leave unquantised
-        return Estimate(value, 0.97 * value, 1.05 * value, "config")
-    return Estimate(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
+    if not stage.last or not s.speculation.model:
+        return loaded_weights(facts, stage, s.quant, options, inputs.headers)
+    if inputs.draft is not None and not inputs.draft.problem:
+        weights = loaded_weights(facts, stage, s.quant, replace(options, draft=""), inputs.headers)
+        return _sum(weights, draft_weights(inputs.draft, s, options))
+    weights = loaded_weights(facts, stage, s.quant, options, inputs.headers)
+    missing = 0.0 if s.speculation.is_estimated else largest_missing(facts, s, weights)
+    return replace(weights, high=weights.high + missing)
+
+
+def _sum(one: Estimate, other: Estimate) -> Estimate:
+    return Estimate(one.value + other.value, one.low + other.low, one.high + other.high, weakest(one, other))
 
 
 def weight_options(s: Settings, gpu: Gpu) -> WeightOptions:
@@ -175,13 +188,15 @@ def weight_options(s: Settings, gpu: Gpu) -> WeightOptions:
     split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
     towers = not (s.text_only and s.behaviour.since(0, 12))
     rank = s.lora_rank if s.loras else 0
-    return WeightOptions(split, s.model_bytes, towers, s.draft, gpu.capability >= 10, rank, s.loras, not s.pooling)
+    wide, draft = gpu.capability >= 10, s.speculation.method
+    return WeightOptions(split, s.model_bytes, towers, draft, wide, rank, s.loras, not s.pooling)
 
 
 def _verdict(
     facts: Facts, s: Settings, inputs: BudgetInputs, stage_budgets: tuple[StageBudget, ...], length: int
 ) -> tuple[Verdict, Refusal | None]:
-    before = refused_before(facts, s, inputs.gpu, inputs.free_gib)
+    draft = inputs.draft.facts if inputs.draft else None
+    before = refused_before(facts, s, inputs.gpu, inputs.free_gib, draft)
     if before:
         return "refuses", before
     verdict, refusal = judge(
@@ -210,8 +225,8 @@ def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
     yield from inputs.measured.notes
     if inputs.gpu is not None and inputs.gpu.shared and inputs.free_gib is None:
         yield "the GPU shares the machine's memory: the memory that is free at start decides; pass it with --free"
-    if s.draft in {"draft_model", "dflash"} and inputs.measured.weights_gib is None:
-        yield "the weights of the draft model are not included"
+    if inputs.measured.weights_gib is None:
+        yield from notes_on_draft(s.speculation, inputs.draft)
     if s.longer_allowed and is_too_long(facts, s):
         yield f"config.json allows {facts.derived_len} tokens a request; the effect of longer requests is not known"
     if not s.behaviour.known:

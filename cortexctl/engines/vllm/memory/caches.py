@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import Literal
 
@@ -46,12 +46,18 @@ class CacheOptions:
 
 
 def layer_caches(facts: Facts, layers: range, options: CacheOptions) -> list[Cache]:
-    """The caches of a stage's layers, in order; those of a draft at the end."""
+    """The caches of a stage's layers, in order; those of a draft whose config is not known at the end."""
     caches = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, options))]
     if options.draft_layers:
         like = next((c for c in reversed(caches) if c.kind != "state"), None)
         caches += [Cache("full", like.token, apart=options.draft_apart)] * options.draft_layers if like else []
     return caches
+
+
+def draft_caches(draft: Facts, options: CacheOptions) -> list[Cache]:
+    """The caches of all layers of a draft. `options`: those of its target, with its own split."""
+    caches = layer_caches(draft, range(len(draft.layers)), replace(options, draft_layers=0))
+    return [replace(cache, apart=options.draft_apart) for cache in caches]
 
 
 def _cache(mixer: Mixer, facts: Facts, options: CacheOptions) -> Cache | None:

@@ -10,6 +10,7 @@ from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.layers import Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
+from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation
 
 FIRST_ON_SECOND = {
     "DeepseekV2ForCausalLM",
@@ -81,13 +82,15 @@ def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool
     return 256 if acts.since(0, 8, 4) else 1024, 8192 if offline else 2048
 
 
-def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]) -> bool:
+def uses_second_runner(
+    acts: Behaviour, facts: Facts, environ: Mapping[str, str], speculation: Speculation = NO_SPECULATION
+) -> bool:
     """Whether the release runs the model with its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
-    from 0.25, all from 0.30. vLLM: `VllmConfig.use_v2_model_runner`.
+    from 0.25, all from 0.30; unless it lacks the kind of speculation. vLLM: `VllmConfig.use_v2_model_runner`.
     """
     if (setting := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
         return setting == "1"
-    if not acts.known or not acts.since(0, 22):
+    if not acts.known or not acts.since(0, 22) or not speculation.is_on_second_runner:
         return False  # for an unknown release: the runner that needs more
     if acts.since(0, 30):
         return True

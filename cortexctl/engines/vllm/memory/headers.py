@@ -7,8 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
 
+from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.layers import Attention, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.quantisation import Quantisation
+from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import (
     Stage,
     WeightOptions,
@@ -19,7 +22,8 @@ from cortexctl.engines.vllm.memory.weights import (
     rotary_bytes,
     weight_bytes,
 )
-from cortexctl.model_files.files import Tensors
+from cortexctl.model_files.files import ModelFiles, Tensors
+from cortexctl.text.units import GIB
 
 _BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "F4": 4}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -66,6 +70,31 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOpt
     )
 
 
+def loaded_weights(
+    facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions, headers: Headers | None
+) -> Estimate:
+    """GiB on one GPU of a stage: by the headers if they are known and describe the model as it is loaded."""
+    if headers is not None and quant is facts.quant:  # otherwise the loaded model has another precision
+        weights = stage_bytes(headers, facts, stage, options) / GIB
+        return Estimate(weights, 0.995 * weights, 1.02 * weights, "headers")
+    value = weight_bytes(facts, stage, quant, options) / GIB
+    if quant.method or facts.unknown:  # recipes differ in the modules that they leave unquantised
+        return Estimate(value, 0.97 * value, 1.05 * value, "config")
+    return Estimate(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
+
+
+def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
+    """Sizes of the weights, if more than config.json is known. An index whose total differs much from it is ignored:
+    some are left over from the model before its quantisation.
+    """
+    headers = Headers(files.tensors, files.total)
+    if files.tensors or not files.total:
+        return headers if files.tensors else None
+    all_layers, options = Stage(range(len(facts.layers))), WeightOptions(Split(absorbed=""), 2)
+    share = stage_bytes(headers, facts, all_layers, options) / weight_bytes(facts, all_layers, facts.quant, options)
+    return headers if 2 / 3 < share < 3 / 2 else None
+
+
 def _fused(name: str) -> str:
     """The name of the allocation that a checkpoint's tensor becomes part of: vLLM fuses tensors with the same input,
     and all experts of a layer.
@@ -74,20 +103,30 @@ def _fused(name: str) -> str:
     return _INPUT.sub(".in_proj.", _QKV.sub(".qkv_proj.", name))
 
 
+def names_embedding(name: str) -> bool:
+    """Whether a tensor is the table of the vocabulary."""
+    return bool(_EMBEDDING.search(name))
+
+
+def names_head(name: str) -> bool:
+    """Whether a tensor is part of the head that scores the vocabulary."""
+    return bool(_HEAD.search(name))
+
+
 def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, options: WeightOptions) -> float:
     if name.endswith(_DROPPED) or _not_loaded(name, facts, options):
         return 0.0
     if name.endswith("qzeros") and facts.quant.scheme.symmetric:
         return 0.0
     number = prod(shape)
-    size = number * _width(name, dtype, options)
+    size = number * loaded_width(name, dtype, options)
     if _TOWER.search(name):
         return size / options.split.tp if options.towers and stage.first else 0.0
     if layer := _LAYER.search(name):
         return _in_layer(name, size, int(layer[1]), facts, stage, options)
-    if _EMBEDDING.search(name):
+    if names_embedding(name):
         return size * padded_rows(facts, options) / max(shape[0], 1) if stage.first else 0.0
-    if _HEAD.search(name):
+    if names_head(name):
         return size / options.split.tp if stage.last and options.head and not (facts.tied and stage.first) else 0.0
     return size if stage.last else 0.0
 
@@ -98,7 +137,7 @@ def _not_loaded(name: str, facts: Facts, options: WeightOptions) -> bool:
     return further and not options.draft.endswith("mtp") and not _TOWER.search(name)
 
 
-def _width(name: str, dtype: str, options: WeightOptions) -> float:
+def loaded_width(name: str, dtype: str, options: WeightOptions) -> float:
     """Bytes of a number after loading: plain floats get the model's type, scales and packed numbers keep theirs."""
     if dtype in _FLOATS and "scale" not in name and "A_log" not in name:
         return options.size

@@ -10,11 +10,11 @@ from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal, StageFo
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.headers import Headers, stage_bytes
-from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.drafts import read_draft
+from cortexctl.engines.vllm.memory.headers import headers_of
+from cortexctl.engines.vllm.memory.model_facts import read_facts
+from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
-from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, weight_bytes
 from cortexctl.instance.spec import Server
 from cortexctl.model_files.files import ModelFiles
 
@@ -24,33 +24,26 @@ _DIGITS = 4
 """Decimal digits of a GiB: a tenth of a MiB."""
 
 
-def forecast(server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
-    """The forecast for one launch. Raises Unknown."""
-    return _shown(_budget(server, env, files, gpu), server)
+def forecast(
+    server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu, companions: Mapping[str, ModelFiles]
+) -> Forecast:
+    """The forecast for one launch. `companions`: the files of its draft model, by its name. Raises Unknown."""
+    return _shown(_budget(server, env, files, gpu, companions), server)
 
 
-def _budget(server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Budget:
+def _budget(
+    server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu, companions: Mapping[str, ModelFiles]
+) -> Budget:
     args = effective(server).args
     try:
         facts = read_facts(files.config, args)
-        return budget(facts, BudgetInputs(args, gpu, server.version, env, headers_of(files, facts)))
+        draft = read_draft(read_speculation(args, server.model), companions)
+        return budget(facts, BudgetInputs(args, gpu, server.version, env, headers_of(files, facts), draft))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
         # A config.json or an argument may contain anything; the plan is valid without this number.
         raise Unknown("its config.json and arguments do not go together") from None
-
-
-def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
-    """Sizes of the weights, if more than config.json is known. An index whose total differs much from it is ignored:
-    some are left over from the model before its quantisation.
-    """
-    headers = Headers(files.tensors, files.total)
-    if files.tensors or not files.total:
-        return headers if files.tensors else None
-    all_layers, options = Stage(range(len(facts.layers))), WeightOptions(Split(absorbed=""), 2)
-    share = stage_bytes(headers, facts, all_layers, options) / weight_bytes(facts, all_layers, facts.quant, options)
-    return headers if 2 / 3 < share < 3 / 2 else None
 
 
 def _shown(computed: Budget, server: Server) -> Forecast:

@@ -10,6 +10,7 @@ from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
+from cortexctl.engines.vllm.memory.speculation import WHOLE
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.text.units import GIB
 
@@ -26,9 +27,28 @@ class Refusal:
     estimated_max_model_len: int | None = None
 
 
-def refused_before(facts: Facts, s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
-    """Reasons to refuse a start before any weight is loaded. Exact, unless free memory has changed since."""
-    return _heads(facts, s) or _length(facts, s) or _split(facts, s) or _batch(s) or _free(s, gpu, free_gib)
+def refused_before(
+    facts: Facts, s: Settings, gpu: Gpu | None, free_gib: float | None, draft: Facts | None = None
+) -> Refusal | None:
+    """Reasons to refuse a start before any weight is loaded. Exact, unless free memory has changed since. `draft`: the
+    facts of its draft model, if they are known.
+    """
+    before_loading = _heads(facts, s) or _length(facts, s) or _split(facts, s) or _batch(s)
+    return before_loading or _vocabulary(facts, s, draft) or _free(s, gpu, free_gib)
+
+
+def _vocabulary(facts: Facts, s: Settings, draft: Facts | None) -> Refusal | None:
+    """A draft model that shares nothing with its target must have the same tokens."""
+    if draft is None or s.speculation.method != WHOLE or s.speculation.any_vocabulary or draft.vocab == facts.vocab:
+        return None
+    if not s.behaviour.since(0, 14):  # there are no drafts of that kind in the first releases of V1
+        return None
+    text = (
+        f"Target and draft model should have the same vocabulary size. Target model vocab_size={facts.vocab}. Draft "
+        f"model vocab_size={draft.vocab}. Using models with different tokenizers can cause out-of-bounds errors during "
+        "speculative decoding."
+    )
+    return Refusal("draft vocabulary", text, "a draft of the same family has the same vocabulary")
 
 
 def _heads(facts: Facts, s: Settings) -> Refusal | None:

@@ -21,6 +21,7 @@ from cortexctl.engines.vllm.memory.defaults import (
 from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
+from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation, read_speculation
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 
 
@@ -52,9 +53,7 @@ class Settings:
     hybrid_manager: bool = True
     loras: int = 0
     lora_rank: int = 16
-    draft: str = ""
-    """The method of speculative_config."""
-    draft_tokens: int = 0
+    speculation: Speculation = NO_SPECULATION
     context_parallel: int = 1
     auto_length: bool = False
     """max_model_len -1: the longest that fits."""
@@ -76,13 +75,6 @@ class Settings:
     def cache_bytes(self) -> float:
         """Bytes of a number in the KV cache."""
         return kv_size(self.kv_dtype) or float(self.model_bytes)
-
-    @property
-    def draft_layers(self) -> int:
-        """Layers with a cache that the draft adds."""
-        if not self.draft or self.draft == "ngram" or "suffix" in self.draft:
-            return 0
-        return 5 if self.draft == "dflash" else 1  # all drafters of that kind published so far
 
     @property
     def in_flight(self) -> int:
@@ -120,9 +112,8 @@ def read_settings(
     kv = str(args.get("kv_cache_dtype") or "auto")
     if kv == "auto" and facts.quant.kv_scheme and acts.since(0, 10):
         kv = facts.quant.kv_scheme
-    speculative = _table(args.get("speculative_config"))
-    draft = str(speculative.get("method") or ("draft_model" if speculative.get("model") else ""))
-    v1 = uses_v1(acts, args, gpu, facts, environ, draft)
+    speculation = read_speculation(args)
+    v1 = uses_v1(acts, args, gpu, facts, environ, speculation.method)
     length, auto = _length(args, facts)
     offline = str(args.get("entrypoint") or "") == "offline"
     pooling = facts.pooling or _pools(args)
@@ -153,14 +144,13 @@ def read_settings(
         not args.get("disable_hybrid_kv_cache_manager"),
         whole_number(args, "max_loras", 1) if args.get("enable_lora") else 0,
         whole_number(args, "max_lora_rank", 16),
-        draft,
-        int(speculative.get("num_speculative_tokens") or (1 if draft else 0)),
+        speculation,
         whole_number(args, "decode_context_parallel_size", 1),
         auto,
         offline,
         BYTES.get(str(args.get("mamba_ssm_cache_dtype") or ""), 0),
         pooling,
-        uses_second_runner(acts, facts, environ),
+        uses_second_runner(acts, facts, environ, speculation),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool
+from cortexctl.engines.vllm.memory.drafts import Draft
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.engines.vllm.memory.weights import Stage
@@ -43,6 +44,8 @@ class BudgetInputs:
     version: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     headers: Headers | None = None
+    draft: Draft | None = None
+    """The draft model that is loaded beside the model, if it has files of its own."""
     measured: Measured = NOTHING_MEASURED
     free_gib: float | None = None
     """Free memory of the fullest GPU at start."""
