@@ -59,6 +59,8 @@ class Forecast:
     """The index of the stage with the least room."""
     refusal: ForecastRefusal | None = None
     notes: tuple[str, ...] = ()
+    uncounted: str = ""
+    """What the numbers leave out, such as a draft whose files are not known; also one of the notes."""
 
     @property
     def decides(self) -> StageForecast:

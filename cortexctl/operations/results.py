@@ -195,7 +195,9 @@ class FleetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """`desired`: the first environment that can be used. `unknown`: the instances whose memory is not known."""
+    """`desired`: the first environment that can be used. `unknown`: the instances whose memory is not known,
+    or only in part.
+    """
 
     desired: Desired | None
     diagnostics: tuple[Diagnostic, ...]

@@ -41,7 +41,7 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
             shown = unacknowledged(every, reading.desired.acknowledgements)
             acknowledged |= dict.fromkeys(d for d in every if d not in shown)
             diagnostics += shown
-            unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
+            unknown = {f.address: f for f in room.forecasts if f.after is None or f.after.uncounted} | unknown
             desired = desired or here
     if not choice.env and not any(d.is_error for d in diagnostics):
         diagnostics += without_effect(accepted, acknowledged)

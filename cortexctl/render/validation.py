@@ -47,5 +47,6 @@ def validation_json(validation: Validation) -> dict[str, Any]:
             }
             for d in validation.diagnostics
         ],
-        "memory_unknown": [{"address": f.address, "why": f.why_unknown} for f in validation.unknown],
+        "memory_unknown": [{"address": f.address, "why": f.why_unknown} for f in validation.unknown if not f.after],
+        "memory_incomplete": [{"address": f.address, "why": f.after.uncounted} for f in validation.unknown if f.after],
     }

@@ -63,6 +63,7 @@ def _forecast_to_dict(forecast: Forecast) -> dict[str, Any]:
         ],
         "tightest_stage": forecast.tightest,
         "notes": list(forecast.notes),
+        "uncounted": forecast.uncounted,
     }
 
 

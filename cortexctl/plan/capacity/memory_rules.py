@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, Severity, error, several, warning
+from cortexctl.engines.base import Contract
 from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal
 from cortexctl.engines.registry import DEFAULT, engine_named, engine_of
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
@@ -47,9 +48,8 @@ def _of(addresses: str, forecast: Forecast, instance: Instance, search: str) -> 
             f"cache ({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
             f"tokens needs {forecast.needed.value:.2f}",
             instance.place_of(f"args.{contract.length_setting}"),
-            detail="; ".join(forecast.notes),
-            help=f"a smaller {contract.length_setting}, or a larger {contract.share_setting}, makes the start certain; "
-            f"{search}",
+            detail=forecast.uncounted,
+            help=f"{_for_certainty(forecast, contract)}; {search}",
         )
     why, argument = contract.refusals.get(refusal.rule, (refusal.rule, ""))
     title = contract.title
@@ -59,6 +59,12 @@ def _of(addresses: str, forecast: Forecast, instance: Instance, search: str) -> 
         return error("CX316", summary, place, detail=detail, help=_advice(refusal, search))
     summary = f"{addresses}: {title} {release} may refuse to start: {why}"
     return warning("CX317", summary, place, detail=detail, help=_advice(refusal, search))
+
+
+def _for_certainty(forecast: Forecast, contract: Contract) -> str:
+    if forecast.uncounted:
+        return "its memory is counted when its files can be read: here, on the host, or with --hub"
+    return f"a smaller {contract.length_setting}, or a larger {contract.share_setting}, makes the start certain"
 
 
 def _advice(refusal: ForecastRefusal, search: str) -> str:

@@ -16,7 +16,7 @@ NAMED = 3
 VERDICTS = {"refuses": "vLLM would refuse to start", "uncertain": "uncertain whether it starts"}
 """The verdicts that are shown; "starts" is not."""
 
-WITHOUT_NUMBERS = {"heads", "length", "quantised split", "batch"}
+WITHOUT_NUMBERS = {"heads", "length", "quantised split", "batch", "draft vocabulary"}
 """Rules of refusals before anything is loaded: there are no numbers."""
 
 
@@ -97,12 +97,14 @@ def memory_summary(plan: Plan) -> list[str]:
 
 
 def unknown_memory_lines(forecasts: Iterable[InstanceForecast]) -> list[str]:
-    """One line per reason, so that no instance is omitted silently."""
-    reasons: dict[str, list[str]] = {}
+    """One line per reason, so that nothing is omitted silently: neither an instance, nor a part of its memory."""
+    reasons: dict[tuple[str, str], list[str]] = {}
     for forecast in forecasts:
         if forecast.after is None:
-            reasons.setdefault(forecast.why_unknown, []).append(forecast.address)
-    return [f"memory not computed for {listed(addresses, NAMED)}: {why}" for why, addresses in reasons.items()]
+            reasons.setdefault(("memory not computed for", forecast.why_unknown), []).append(forecast.address)
+        elif forecast.after.uncounted:
+            reasons.setdefault(("memory of", forecast.after.uncounted), []).append(forecast.address)
+    return [f"{what} {listed(addresses, NAMED)}: {why}" for (what, why), addresses in reasons.items()]
 
 
 def unknown_number(plan: Plan) -> int:

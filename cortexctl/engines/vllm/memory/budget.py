@@ -12,7 +12,7 @@ from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
-from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, notes_on_draft
+from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, uncounted_draft
 from cortexctl.engines.vllm.memory.headers import loaded_weights
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient
@@ -42,6 +42,8 @@ class Budget:
     verdict: Verdict
     refusal: Refusal | None
     notes: tuple[str, ...] = ()
+    uncounted: str = ""
+    """What the numbers leave out; also one of the notes."""
 
     @property
     def tightest(self) -> StageBudget:
@@ -69,9 +71,21 @@ def budget(facts: Facts, inputs: BudgetInputs) -> Budget:
     if not settings.behaviour.known:
         tokens = _including(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
     verdict, refusal = _verdict(facts, settings, inputs, stage_budgets, length)
-    notes = (*facts.unknown, *_notes(facts, settings, inputs))
+    uncounted = uncounted_draft(settings.speculation, inputs.draft) if inputs.measured.weights_gib is None else ""
+    notes = (*facts.unknown, *([uncounted] if uncounted else []), *_notes(facts, settings, inputs))
     return Budget(
-        facts, settings, inputs.gpu, stage_budgets, blocks, tokens, concurrency, length, verdict, refusal, notes
+        facts,
+        settings,
+        inputs.gpu,
+        stage_budgets,
+        blocks,
+        tokens,
+        concurrency,
+        length,
+        verdict,
+        refusal,
+        notes,
+        uncounted,
     )
 
 
@@ -221,12 +235,10 @@ def _through(estimate: Estimate, rule: Any) -> Estimate:
 
 
 def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
-    """What the numbers do not include, and what they are based on."""
+    """What the numbers are based on."""
     yield from inputs.measured.notes
     if inputs.gpu is not None and inputs.gpu.shared and inputs.free_gib is None:
         yield "the GPU shares the machine's memory: the memory that is free at start decides; pass it with --free"
-    if inputs.measured.weights_gib is None:
-        yield from notes_on_draft(s.speculation, inputs.draft)
     if s.longer_allowed and is_too_long(facts, s):
         yield f"config.json allows {facts.derived_len} tokens a request; the effect of longer requests is not known"
     if not s.behaviour.known:

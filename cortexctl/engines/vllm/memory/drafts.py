@@ -7,7 +7,7 @@ layer gets a cache in the common pool, and nothing else is added. Drafts that re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -154,12 +154,11 @@ def has_unknown_cache(speculation: Speculation, draft: Draft | None) -> bool:
     return speculation.method == WHOLE and (draft is None or draft.facts is None)
 
 
-def notes_on_draft(speculation: Speculation, draft: Draft | None) -> Iterator[str]:
-    """What is unknown of a draft model with files of its own."""
+def uncounted_draft(speculation: Speculation, draft: Draft | None) -> str:
+    """What is not counted of a draft model with files of its own, and why; empty if everything is."""
     if not speculation.model or (draft is None and speculation.is_mtp) or (draft is not None and not draft.problem):
-        return
+        return ""
     why = f" ({draft.name}: {draft.problem})" if draft is not None else ""
     if speculation.is_estimated:
-        yield f"the weights of the draft model are an estimate from the model's own layers{why}"
-    else:
-        yield f"the weights of the draft model are not included{why}"
+        return f"the weights of the draft model are an estimate from the model's own layers{why}"
+    return f"the weights of the draft model are not included{why}"

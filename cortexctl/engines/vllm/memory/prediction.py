@@ -65,6 +65,7 @@ def _shown(computed: Budget, server: Server) -> Forecast:
         if refusal
         else None,
         notes=computed.notes,
+        uncounted=computed.uncounted,
     )
 
 
