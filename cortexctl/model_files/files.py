@@ -80,7 +80,7 @@ def source_of_model(host: str, spec: Spec, model: str, revision: str = "") -> Mo
     if model.endswith(".gguf"):
         return "GGUF files are not supported by the forecast"
     if model.startswith("/"):
-        root, inside = _on_host(spec, model)
+        root, inside = _on_host(spec, posixpath.normpath(model))
         return ModelSource(host, root, inside) if root else "its model is not in a folder of the host"
     revision = revision or "main"
     if not _REPO.fullmatch(model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):

@@ -228,8 +228,9 @@ def _sources(desired: Desired, configured: Collection[str]) -> list[ModelSource]
     sources: set[ModelSource] = set()
     for instance in desired.instances:
         if instance.spec.container.gpus:
-            given = source_of(instance.host, instance.spec) if instance.model in configured else None
-            sources |= {s for s in sources_of(instance.host, instance.spec) if s != given}
+            own = source_of(instance.host, instance.spec)
+            known = own if instance.model in configured else None
+            sources |= {s for s in sources_of(instance.host, instance.spec) if s != known}
     return sorted(sources)
 
 

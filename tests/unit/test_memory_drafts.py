@@ -1,8 +1,9 @@
-"""Draft models in the forecast: what was measured with them, and what is said of a draft that is not known."""
+"""Draft models in the forecast: starts with them that were measured, and the doubt about one that is not known."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -56,11 +57,11 @@ def test_forecasts_are_those_of_measured_starts_with_speculation(case: dict[str,
     assert computed.tokens.value == pytest.approx(case["tokens"], rel=0.002)
     assert computed.tokens.low <= case["tokens"] <= computed.tokens.high
 
-    given = budget(
+    exact = budget(
         facts, BudgetInputs(case["args"], gpu, case["vllm"], draft=draft, available_gib=case["available_gib"])
     )
-    assert (given.blocks.value, given.tokens.value) == (case["blocks"], case["tokens"])
-    assert given.concurrency.value == case["concurrency"]
+    assert (exact.blocks.value, exact.tokens.value) == (case["blocks"], case["tokens"])
+    assert exact.concurrency.value == case["concurrency"]
 
 
 def test_a_draft_model_adds_what_it_takes_alone() -> None:
@@ -139,6 +140,20 @@ def test_the_method_is_detected_by_the_name_of_the_draft(name: str, method: str)
     assert speculation.model == ("" if method == "ngram" else name)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        *(None, "x", [1], {}, {"model": None}, {"method": 3, "model": {"a": 1}}),
+        {"model": "/models/draft", "num_speculative_tokens": math.inf, "draft_tensor_parallel_size": math.nan},
+        {"model": "/models/draft", "num_speculative_tokens": -1, "draft_tensor_parallel_size": -(10**400)},
+        {"model": "/models/draft", "num_speculative_tokens": True, "draft_tensor_parallel_size": "2"},
+    ],
+)
+def test_a_table_with_any_content_is_read(table: object) -> None:
+    speculation = read_speculation({"speculative_config": table})
+    assert (speculation.tp, speculation.tokens) in {(0, 0), (0, 1)}
+
+
 def test_multi_token_prediction_from_the_models_own_files_has_no_draft() -> None:
     args = {"speculative_config": {"method": "mtp", "model": "/models/own", "num_speculative_tokens": 1}}
     assert read_speculation(args, "/models/own").model == ""
@@ -171,9 +186,9 @@ def test_the_range_of_an_unknown_draft_holds_that_of_a_known_one() -> None:
     unknown = launch(None, {"method": "draft_model"})
     assert unknown.tokens.low < known.tokens.low
     assert unknown.tightest.weights.high > known.tightest.weights.high
-    given = launch(None, {"method": "draft_model"}, available=10.0)
-    assert given.tokens.low == pytest.approx(given.tokens.value / 2, rel=0.01)
-    assert given.tokens.high == given.tokens.value
+    exact = launch(None, {"method": "draft_model"}, available=10.0)
+    assert exact.tokens.low == pytest.approx(exact.tokens.value / 2, rel=0.01)
+    assert exact.tokens.high == exact.tokens.value
 
 
 @pytest.mark.parametrize("method", ["eagle", "eagle3", "mtp"])

@@ -52,7 +52,7 @@ class Forecaster:
             (spec.server.engine, spec.server.version),
             _text([spec.server.args, spec.server.extra_args, spec.container.env]),
             self._text_of(files),
-            tuple((name, self._text_of(found)) for name, found in companions.items()),
+            tuple((name, self._text_of(beside)) for name, beside in companions.items()),
         )
         if key not in self._known:
             try:

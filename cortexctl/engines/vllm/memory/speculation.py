@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,4 +92,6 @@ def _method_of(name: str) -> str:
 
 
 def _number(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    """A whole number above 0; 0 for anything else, which the check of arguments reports."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return int(value) if is_number else 0
