@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error, warning
+from cortexctl.engines.companions import companion_files, companion_sources
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.checkpoint_formats import Checkpoint, check_checkpoint
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.files.checkout import Checkout
-from cortexctl.instance.spec import Server
+from cortexctl.instance.spec import Spec
 from cortexctl.stack.argument_checks import At
 
 LARGEST = 4 * 2**20
@@ -33,13 +34,11 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
         yield make(finding.rule, finding.summary, at("source"), help=finding.help)
 
 
-_BY_CONFIG = {"heads", "length"}
-"""Refusals that config.json alone decides."""
+_BY_CONFIG = {"heads", "length", "draft vocabulary"}
+"""Refusals that config.json alone decides: that of the model, and that of its draft."""
 
 
-def check_launch(
-    folder: Path, server: Server, env: Mapping[str, str], at: At, within: Checkout | None
-) -> Iterator[Diagnostic]:
+def check_launch(folder: Path, spec: Spec, at: At, within: Checkout | None) -> Iterator[Diagnostic]:
     """Refusals that config.json alone decides, for a model whose memory is not computed: it, or its host, has no GPUs.
     No diagnostics if there is no config.json here.
     """
@@ -50,12 +49,18 @@ def check_launch(
         return
     from cortexctl.engines.vllm.memory.budget import budget
     from cortexctl.engines.vllm.memory.config import UnknownModel
+    from cortexctl.engines.vllm.memory.drafts import read_draft
     from cortexctl.engines.vllm.memory.model_facts import read_facts
+    from cortexctl.engines.vllm.memory.speculation import read_speculation
     from cortexctl.engines.vllm.memory.stage import BudgetInputs
+    from cortexctl.stack.model_folder import files_here
 
-    args = effective(server).args
+    server, args = spec.server, effective(spec.server).args
+    beside = {s.key: files_here(s, within) for s in companion_sources("", spec).values() if not isinstance(s, str)}
+    draft = read_draft(read_speculation(args, server.model), companion_files("", spec, beside))
     try:
-        refusal = budget(read_facts(config, args), BudgetInputs(args, None, server.version, env)).refusal
+        inputs = BudgetInputs(args, None, server.version, spec.container.env, draft=draft)
+        refusal = budget(read_facts(config, args), inputs).refusal
     except (UnknownModel, ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
         return
     if refusal is not None and refusal.rule in _BY_CONFIG:

@@ -113,8 +113,7 @@ class _Resolution:
                 folder, at = Path(self._on_host(host.models_dir), model.source.path), partial(self._at, name)
                 self.diagnostics += check_folder(folder, release, at, self.around.within)
                 if not model.gpus or host.gpus is None:
-                    server, env = spec.server, spec.container.env
-                    self.diagnostics += check_launch(folder, server, env, at, self.around.within)
+                    self.diagnostics += check_launch(folder, spec, at, self.around.within)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(
                     host=host_name,

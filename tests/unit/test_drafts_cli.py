@@ -72,6 +72,18 @@ def test_validate_refuses_a_draft_with_another_vocabulary(stack: Path, capsys: p
     assert "its draft model has another vocabulary" in text
 
 
+def test_the_vocabulary_of_a_draft_is_checked_without_gpus(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = stack.read_text()
+    stack.write_text(
+        "\n".join('gpus = "none"' if t == "gpus = [0]" else t for t in text.splitlines() if "count" not in t)
+    )
+    assert run(["validate", str(stack)]) == 0
+    assert "is valid" in capsys.readouterr().out
+    add_model(stack.parent, "small", "qwen3-8b")
+    assert run(["validate", str(stack)]) == 1
+    assert "its draft model has another vocabulary" in capsys.readouterr().out
+
+
 def test_fit_counts_the_draft_of_a_stack_and_of_options_alike(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = add_model(stack.parent, "small", "llama-3.2-1b")
     assert run(["fit", str(stack), "--no-measured"]) == 0
@@ -83,6 +95,7 @@ def test_fit_counts_the_draft_of_a_stack_and_of_options_alike(stack: Path, capsy
     of_options = capsys.readouterr().out
     for text in (of_stack, of_options):
         assert "- weights             17.31 GiB" in text
+        assert "tensor_parallel_size 1, bfloat16, with its draft" in text
         assert "It starts." in text
         assert "note:" not in text
 

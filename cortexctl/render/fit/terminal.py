@@ -42,7 +42,8 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
         option = f"gpu_memory_utilization {s.utilization:g} of {budget.gpu.total_gib:.2f}"
         rows.append(("  requested", at.requested, option))
     sign = "-" if rows else " "
-    split = f"tensor_parallel_size {s.tp}, {s.quant.method or s.dtype}"
+    draft = ", with its draft" if s.speculation.model and not budget.uncounted else ""
+    split = f"tensor_parallel_size {s.tp}, {s.quant.method or s.dtype}{draft}"
     rows += [
         (f"{sign} weights", at.weights, split),
         (f"{sign} outside torch", at.non_torch, "driver, NCCL, workspaces"),
