@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cortexctl.engines.gpu_models import Gpu, gpu_of
 from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.drafts import Draft, read_draft
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
+from cortexctl.model_files.files import ModelFiles
 
 _PLAIN = (
     "tensor_parallel_size",
@@ -75,7 +79,15 @@ def inputs_of(case: dict[str, Any], *, available: float | None = None) -> Budget
     )
 
 
+def draft(case: dict[str, Any], folder: Path) -> Draft | None:
+    """The draft model; its files are known if the case has a `draft_config`."""
+    speculation = read_speculation(arguments(case))
+    path = case.get("draft_config")
+    config = json.loads((folder / path).read_text(encoding="utf-8")) if path else None
+    return read_draft(speculation, {speculation.model: ModelFiles(config)} if config else {})
+
+
 def answer(case: dict[str, Any], folder: Path, *, available: float | None = None) -> Budget | None:
     """Our budget for a case; None without a config."""
     known = facts(case, folder)
-    return budget(known, inputs_of(case, available=available)) if known else None
+    return budget(known, replace(inputs_of(case, available=available), draft=draft(case, folder))) if known else None
