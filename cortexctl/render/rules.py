@@ -49,6 +49,7 @@ CX232 A model on a retired host
 CX233 A reach that its transport does not have
 CX234 Weights in the host's memory (warning)
 CX235 An acknowledgement without effect (warning)
+CX236 A folder that models_dir does not have (warning)
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

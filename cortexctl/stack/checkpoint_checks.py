@@ -15,6 +15,7 @@ from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.files.checkout import Checkout
 from cortexctl.instance.spec import Spec
 from cortexctl.stack.argument_checks import At
+from cortexctl.text.suggest import nearest
 
 LARGEST = 4 * 2**20
 """The largest plausible size of a config.json, in bytes."""
@@ -32,6 +33,23 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
     for finding in check_checkpoint(checkpoint, release):
         make = error if finding.fatal else warning
         yield make(finding.rule, finding.summary, at("source"), help=finding.help)
+
+
+def check_present(models_dir: Path, path: str, at: At, within: Checkout | None = None) -> Iterator[Diagnostic]:
+    """A folder that is missing in a `models_dir` on this machine. No diagnostics if there is no such `models_dir` here,
+    or if it is not `within` the checkout.
+    """
+    folder = models_dir / path
+    if within and not within.holds(models_dir):
+        return
+    try:
+        present = sorted(entry.name for entry in models_dir.iterdir())
+    except OSError:
+        return
+    if present and not folder.exists():
+        close = nearest(path.split("/", maxsplit=1)[0], present)
+        advice = f'did you mean "{close}"?' if close else f"it has: {', '.join(present[:8])}"
+        yield warning("CX236", f"{models_dir} on this machine has no folder {path}", at("source"), help=advice)
 
 
 _BY_CONFIG = {"heads", "length", "draft vocabulary"}

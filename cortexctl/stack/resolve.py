@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
 from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
 from cortexctl.model_files.files import HF_HOME
-from cortexctl.stack.checkpoint_checks import check_folder, check_launch
+from cortexctl.stack.checkpoint_checks import check_folder, check_launch, check_present
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
@@ -110,7 +110,9 @@ class _Resolution:
             self.diagnostics += check_gpus(model, host_name, host, partial(self._at, name))
             spec = self._spec(name, model, host_name, host, release, secrets)
             if host.models_dir and model.source.path and is_here(host, self.around.default_docker):
-                folder, at = Path(self._on_host(host.models_dir), model.source.path), partial(self._at, name)
+                models_dir, at = Path(self._on_host(host.models_dir)), partial(self._at, name)
+                folder = models_dir / model.source.path
+                self.diagnostics += check_present(models_dir, model.source.path, at, self.around.within)
                 self.diagnostics += check_folder(folder, release, at, self.around.within)
                 if not model.gpus or host.gpus is None:
                     self.diagnostics += check_launch(folder, spec, at, self.around.within)

@@ -35,6 +35,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 RECORD, LOCK = "/volumes/cortexctl-record-demo", "/volumes/cortexctl-lock-demo"
 QUIET = "No drift. 1 instance on 1 host runs as applied and as declared."
+NOT_DEEP = "limits and restart policies not compared: --deep"
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def paused(daemon: TalkingDaemon) -> None:
 def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{QUIET} (server health not checked)\n"
+    assert done.stdout == f"{QUIET} ({NOT_DEEP}, server health not checked)\n"
     assert daemon.requests == [LIST, RECORD]
     silent = run("--detailed-exitcode", "--quiet")
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.apply.events import StepDone, StepStarted
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose_end
 from cortexctl.instance.labels import owner
 from cortexctl.plan.request import Request
+from cortexctl.plan.steps import CreateContainer
+from cortexctl.render.apply.progress import LiveProgress
 from cortexctl.render.plan.phrases import batch_text, rollout_text
+from cortexctl.render.style import Ink
 from tests.applying import stack
 from tests.fakes.world import World
 from tests.memory import config_of
 from tests.next_commands import CommandLine, command_line
 from tests.reading import desired_from, model_text, stack_text
+from tests.waiting import wait_until
 
 SECRET = '{ VLLM_API_KEY = { env = "KEY_OF_THE_OTHER" } }'
 
@@ -162,3 +167,50 @@ def test_a_length_that_config_json_refutes_is_an_error_without_a_gpu_too(
         ended, text = line.run("validate")
         assert ended == code, text
         assert ("Error[CX316]" in text) is bool(code)
+
+
+def test_a_finished_step_does_not_stand_below_its_own_line(tmp_path: Path) -> None:
+    """The live region is drawn again before the line of the finished step is printed."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    plan = World("demo", "here").plan(stack(tmp_path, model_text()))
+    step = next(s for s in plan.steps if isinstance(s.task, CreateContainer))
+    out = Terminal()
+    with LiveProgress(Ink(enabled=False), {}, 8, lambda: 1.0, out=out) as progress:
+        progress(StepStarted(step))
+        wait_until(lambda: " create vllm-model-tiny" in out.getvalue())
+        progress(StepDone(step, 1.9, ""))
+        written = out.getvalue()
+    assert "   created vllm-model-tiny" in written
+    assert " create vllm-model-tiny" not in written.rpartition("   created ")[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "present", "advice"),
+    [
+        ("chat-9b", ("chat-8b", "other"), 'did you mean "chat-8b"?'),
+        ("xyz", ("chat-8b", "other"), "it has: chat-8b, other"),
+        ("chat-8b", ("chat-8b",), ""),
+        ("chat-9b", (), ""),
+    ],
+    ids=["misspelt", "another", "there", "an empty folder may be filled later"],
+)
+def test_a_folder_that_models_dir_does_not_have(
+    line: CommandLine, tmp_path: Path, path: str, present: tuple[str, ...], advice: str
+) -> None:
+    models_dir = tmp_path / "models"
+    models_dir.mkdir()
+    for name in present:
+        (models_dir / name).mkdir()
+    text = stack_text(model_text(source=f'{{ path = "{path}" }}'))
+    (tmp_path / "stack.toml").write_text(text.replace('models_dir = "/models"', f'models_dir = "{models_dir}"'))
+    code, shown = line.run("validate")
+    assert code == 0, shown
+    if advice:
+        assert f"Warning[CX236] {models_dir} on this machine has no folder {path}" in " ".join(shown.split())
+        assert f"help: {advice}" in shown
+    else:
+        assert "CX236" not in shown

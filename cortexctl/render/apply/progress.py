@@ -124,6 +124,7 @@ class LiveProgress:
             self._note(event)
             line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names, self.width)
         if self._live and line:
+            self._live.refresh()  # before the line, or what has just ended would stand below it until the next refresh
             self._live.console.print(Text.from_ansi(tame(line, styles=True)))
 
     def _note(self, event: Event) -> None:

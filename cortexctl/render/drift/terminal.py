@@ -51,7 +51,8 @@ def quiet_line(report: DriftReport, ink: Ink) -> str:
     body = f"{counted(report.instances, 'instance')} on {hosts} {runs} as applied and as declared."
     if report.kinds:
         body = f"{counted(report.instances, 'instance')} on {hosts} checked."
-    rest = listed(left_out(report), 9)
+    shallow = () if report.deep or report.kinds else ("limits and restart policies not compared: --deep",)
+    rest = listed([*shallow, *left_out(report)], 9)
     return f"{ink(head, 'green', 'bold')} {body}" + (f" ({rest})" if rest else "")
 
 
