@@ -14,6 +14,7 @@ from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonRefused, GateFailed, LockHeld, LockLost, PathFailed, PlanStale, ProbeFailed
+from cortexctl.instance import labels
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
@@ -25,7 +26,7 @@ from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
 from tests.applying import PLAIN, TWO_HOSTS, crash, lock_info, locks, outcome, serving, stack, with_length
-from tests.fakes.faults import ALWAYS
+from tests.fakes.faults import ALWAYS, UNREACHABLE
 from tests.fakes.world import World
 from tests.reading import model_text
 
@@ -744,3 +745,15 @@ def test_the_lock_of_a_dead_holder_that_another_run_acquired_first_is_not_releas
         apply_plan(planned, Executor(planned, performer, world.events.append), world.daemons, taking, world.recheck)
     assert world.daemon().volumes[lock_volume] == quicker
     assert world.daemon().calls == []
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_connection_that_breaks_in_the_gate_is_made_again(tmp_path: Path, call: int) -> None:
+    """A broken connection, as of an ssh process that was killed, is not the candidate's fault."""
+    world = World("demo", "here")
+    assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(4096)))
+    world.daemon().faults.fail("state", call=call, times=2, after="start_container", error=UNREACHABLE)
+    result = world.apply(plan)
+    assert result.exit_code == 0, result
+    assert world.daemon().by_name("vllm-model-tiny").labels[labels.GENERATION] == "2"

@@ -14,7 +14,7 @@ from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
 from cortexctl.desired.stack import Policy, Smoke
 from cortexctl.engines.base import Contract, Engine
-from cortexctl.errors import DaemonError, GateFailed, PathFailed, ProbeFailed
+from cortexctl.errors import DaemonError, DaemonUnreachable, GateFailed, PathFailed, ProbeFailed
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.container_state import ContainerState
@@ -236,14 +236,27 @@ class Gate:
         return status
 
     def _alive(self) -> ContainerState:
-        state = self.daemon.state(self.container)
+        state = self._state()
         if not state.running and state.exit_code == KILLED and not state.oom_killed:
             self.clock.sleep(LATE_NOTICE)
-            state = self.daemon.state(self.container)
+            state = self._state()
         if state.oom_killed or not state.running or state.restarts:
             raise self._failed("process", self._end_text(state), ended=state)
         self.reporter.probe("process", ok=True)
         return state
+
+    def _state(self) -> ContainerState:
+        """A daemon that does not answer is asked again: its connection may have broken, which is not the server's
+        fault. Raises DaemonError.
+        """
+        until = self.clock.elapsed() + REACHED_WITHIN
+        while True:
+            try:
+                return self.daemon.state(self.container)
+            except DaemonUnreachable:
+                if self.clock.elapsed() >= until:
+                    raise
+            self.clock.sleep(SLOW_POLL)
 
     def _end_text(self, state: ContainerState) -> str:
         """How the container ended; takes precedence over its log."""
