@@ -10,7 +10,7 @@ from cortexctl.errors import DaemonUnreachable, UsageError
 from cortexctl.operations.doctor import examination, examine_hosts
 from cortexctl.operations.gpu_edit import missing_or_wrong
 from cortexctl.operations.host_findings import differing
-from cortexctl.operations.notes import Report
+from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.results import HostReport
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.stack.edit.host_gpus import with_gpus
@@ -23,8 +23,8 @@ _NOT_IN_URLS = set(' "\\{}')
 
 
 def read_hosts(urls: Sequence[str], stack: str, report: Report, *, probes: bool) -> tuple[HostReport, ...]:
-    """As `doctor` reads them. Raises DaemonUnreachable for the first one that does not answer, and UsageError for a
-    text that is not a URL, or that is given twice.
+    """As `doctor` reads them. Raises DaemonUnreachable for the last one that does not answer, after a report of
+    the others, and UsageError for a text that is not a URL, or that is given twice.
     """
     hosts: list[Host] = []
     for url in urls:
@@ -35,10 +35,16 @@ def read_hosts(urls: Sequence[str], stack: str, report: Report, *, probes: bool)
         hosts.append(Host(host_name(url, {host.name for host in hosts}), url))
     desired = Desired(OWNER, stack, tuple(hosts), ())
     reports = examine_hosts(examination(stack, StackChoice(), desired, (), probes=probes), report).hosts
-    for host in reports:
-        if host.facts.problem:
-            step = host.facts.next_step.replace("`docker` of the host in the stack", "--host")
-            raise DaemonUnreachable(f"{host.facts.problem}; nothing was written", next_step=step)
+    failures = {
+        host.facts.problem: host.facts.next_step.replace("`docker` of the host in the stack", "--host")
+        for host in reports
+        if host.facts.problem
+    }
+    for number, (problem, step) in enumerate(failures.items(), 1):
+        if number == len(failures):
+            raise DaemonUnreachable(f"{problem}; nothing was written", next_step=step)
+        report(Note(f"Error: {problem}"))
+        report(Note(f"Next:  {step}"))
     return reports
 
 

@@ -61,9 +61,16 @@ def advice_for(key: str, value: Any, *, check: Callable[..., Any] | None, expect
 
 
 def missing_key(loc: Loc) -> str:
-    """An example of a key that every model needs, and whose own text shows no form."""
-    if loc[-1] == "source":
-        return 'write source = { repo = "ORGANISATION/NAME", revision = "COMMIT" } or { path = "FOLDER" }'
+    """How to write a key that is needed, and whose own text shows no form."""
+    match loc:
+        case (*_, "source"):
+            return 'write source = { repo = "ORGANISATION/NAME", revision = "COMMIT" } or { path = "FOLDER" }'
+        case ("hosts",):
+            return 'write a table [hosts.NAME]; docker = "ssh://USER@HOST" is for another machine'
+        case ("models",):
+            return (
+                "write a table [models.NAME]; cortexctl import HOST prints the table of a container that already runs"
+            )
     return ""
 
 

@@ -14,6 +14,7 @@ from cortexctl.cli.main import cli
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonUnreachable, UsageError
 from cortexctl.operations import starter_hosts
+from cortexctl.operations.notes import Note
 from cortexctl.operations.results import DoctorReport, HostReport
 from cortexctl.operations.starter_hosts import read_hosts, stack_of_hosts
 from cortexctl.stack.edit.layout import formatted
@@ -130,6 +131,22 @@ def test_a_host_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(starter_hosts, "examine_hosts", examined)
     with pytest.raises(DaemonUnreachable, match="; nothing was written"):
         read_hosts(["ssh://ops@gpu-1"], "stack.toml", print, probes=False)
+
+
+def test_all_hosts_that_do_not_answer_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = REPORTS["unreachable"]().hosts[0]
+    other = replace(one, facts=replace(one.facts, problem="no Docker daemon at unix:///b", next_step="other"))
+
+    def examined(*_: object) -> DoctorReport:
+        return replace(REPORTS["unreachable"](), hosts=(one, other, one))
+
+    monkeypatch.setattr(starter_hosts, "examine_hosts", examined)
+    reported: list[Note] = []
+    with pytest.raises(DaemonUnreachable) as caught:
+        read_hosts(["ssh://ops@gpu-1"], "stack.toml", reported.append, probes=False)
+    assert [note.text for note in reported] == [f"Error: {one.facts.problem}", f"Next:  {one.facts.next_step}"]
+    assert caught.value.message == "no Docker daemon at unix:///b; nothing was written"
+    assert caught.value.next_step == "other"
 
 
 @pytest.mark.parametrize("text", ['unix:///a"\nb = "c', "ssh://{{ vars.x }}", "ssh://a\\b"])

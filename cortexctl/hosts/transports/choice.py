@@ -92,7 +92,7 @@ def _files_of(url: str, environ: Mapping[str, str]) -> TlsFiles:
     if not folder:
         raise DaemonForbidden(
             f"{url} cannot be used without TLS: everybody who reaches such a port is root on its host",
-            next_step='set hosts.NAME.tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }, '
-            "or DOCKER_CERT_PATH; or write ssh://",
+            next_step="set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem, or write in the stack "
+            'hosts.NAME.tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }; or write ssh://',
         )
     return TlsFiles(*(str(Path(folder) / name) for name in ("ca.pem", "cert.pem", "key.pem")))
