@@ -27,5 +27,8 @@ def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     if output_format == "json":
         out_json(status_json(status))
     else:
-        out(status_text(status, ink()))
+        next_step = (
+            "" if status.all_serve else choice.knowing(desired.secret_variables).invocation(stack).command("drift")
+        )
+        out(status_text(status, ink(), next_step))
     return 0 if status.all_serve else 1

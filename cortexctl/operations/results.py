@@ -158,6 +158,9 @@ class Durations:
     seconds: float
 
 
+UNREACHABLE = "unreachable"
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
     """One instance, or a host that cannot be read."""
@@ -175,6 +178,10 @@ class InstanceStatus:
     @property
     def serves(self) -> bool:
         return self.state == "healthy"
+
+    @property
+    def is_unread_host(self) -> bool:
+        return self.state == UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)

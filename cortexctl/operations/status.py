@@ -19,7 +19,7 @@ from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
 from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
-from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
+from cortexctl.operations.results import UNREACHABLE, FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted, owned_on
 from cortexctl.plan.decide import fields_to_change, state_text
 from cortexctl.plan.placement import placed
@@ -74,7 +74,7 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
     for seen in observed.hosts:
         host = desired.host(seen.name)
         if not seen.is_reachable:
-            rows.append((InstanceStatus(seen.name, "unreachable", detail=seen.problem), host, None))
+            rows.append((InstanceStatus(seen.name, UNREACHABLE, detail=seen.problem), host, None))
             continue
         wanted, owned = wanted_on[seen.name], owned_at[seen.name]
         for address in sorted(wanted.keys() | owned.keys()):

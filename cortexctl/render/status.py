@@ -8,6 +8,7 @@ from typing import Any
 from cortexctl.engines.measurement import Measurement
 from cortexctl.operations.results import FleetStatus, InstanceStatus
 from cortexctl.render.lock import holder_text
+from cortexctl.render.plan.content import counted
 from cortexctl.render.sanitise import all_visible, visible
 from cortexctl.render.style import Ink
 
@@ -25,9 +26,9 @@ def _instance_json(instance: InstanceStatus) -> dict[str, Any]:
     return {**plain, "serves_names": list(instance.serves_names), "memory": _memory(instance.measured)}
 
 
-def status_text(status: FleetStatus, ink: Ink) -> str:
-    """One line per instance, in columns. Then the number of serving instances, the holders of locks, and notes on
-    containers that are left alone.
+def status_text(status: FleetStatus, ink: Ink, next_step: str = "") -> str:
+    """One line per instance, in columns. Then the number of serving instances, the holders of locks, notes on
+    containers that are left alone, and the command that continues.
     """
     rows = [all_visible(row) for row in status.instances]
     table = [HEADINGS, *(_cells(r) for r in rows)]
@@ -40,11 +41,18 @@ def status_text(status: FleetStatus, ink: Ink) -> str:
         lines.append(("  ".join(padded) + note).rstrip())
         cache = _cache(row.measured) if row.measured else ""
         lines += [ink(f"  {cache}", "dim")] if cache else []
-    serving = sum(r.serves for r in rows)
-    lines.append("")
-    lines.append(f"{serving} of {len(rows)} instances of stack {status.stack} serve.")
+    lines += ["", _summary(status)]
     lines += [ink(visible(line), "yellow") for line in _notes(status)]
+    lines += [ink("Next", "bold") + f"   {next_step}"] if next_step else []
     return "\n".join(lines) + "\n"
+
+
+def _summary(status: FleetStatus) -> str:
+    """The instances of a host that cannot be read are not known, so they are not counted."""
+    unread = sum(r.is_unread_host for r in status.instances)
+    serving, known = sum(r.serves for r in status.instances), len(status.instances) - unread
+    hosts = f"; {counted(unread, 'host')} cannot be read" if unread else ""
+    return f"{serving} of {known} instances of stack {status.stack} serve{hosts}."
 
 
 def _notes(status: FleetStatus) -> list[str]:
