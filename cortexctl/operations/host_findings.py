@@ -63,7 +63,7 @@ def findings(
     if probe.images_disk and probe.images_disk.free < SMALLEST_FREE:
         yield HostFinding(
             f"only {show_bytes(probe.images_disk.free)} are free for images; an image of vLLM needs about 20 GiB",
-            "docker image prune, or move the daemon's data-root to a larger disk",
+            f"on {host.name}: docker image prune; or move its data-root to a larger disk",
         )
     yield from _declared(host, probe, f"{command} --probe --write")
 

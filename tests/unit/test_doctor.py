@@ -13,6 +13,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from cortexctl.hosts.temporary import Output, Temporary
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Mount
+from cortexctl.observed.host_facts import Disk
 from cortexctl.observed.host_probe import (
     MIB,
     GpuFacts,
@@ -40,6 +42,7 @@ from cortexctl.observed.host_probe import (
     parse_host_probe,
     parse_nvlinks,
 )
+from cortexctl.operations.host_findings import findings
 from cortexctl.render.doctor.json_report import doctor_json
 from cortexctl.render.doctor.terminal import doctor_text
 from cortexctl.render.schemas import doctor_schema
@@ -310,6 +313,16 @@ def test_a_clock_that_is_off_is_a_problem(tmp_path: Path, capsys: pytest.Capture
         path = write_stack(tmp_path, f'[hosts.gpu-1]\ndocker = "{url}"\n')
         assert run(["doctor", "--stack", str(path)]) == 1
     assert "Problem: its clock is " in capsys.readouterr().out
+
+
+def test_the_command_for_a_full_disk_names_its_machine() -> None:
+    (report,) = REPORTS["one-gpu"]().hosts
+    assert report.probe is not None
+    full = replace(report.probe, images_disk=Disk(free=1024 * MIB, total=102400 * MIB))
+    found = findings(report.host, report.facts, full, "cortexctl doctor", needs_gpus=False)
+    assert f"on {report.host.name}: docker image prune; or move its data-root to a larger disk" in {
+        finding.next_step for finding in found
+    }
 
 
 def test_a_daemon_that_lists_no_images_has_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
