@@ -19,7 +19,7 @@ from cortexctl.operations.results import DoctorReport, HostReport
 from cortexctl.operations.starter_hosts import read_hosts, stack_of_hosts
 from cortexctl.stack.edit.layout import formatted
 from cortexctl.stack.load import load_stack
-from cortexctl.stack.starter import TEMPLATES, host_name, starter
+from cortexctl.stack.starter import TEMPLATES, StarterHost, host_name, starter
 from tests.doctor_cases import REPORTS
 
 ANSWERED = sorted(REPORTS.keys() - {"unreachable"})
@@ -56,6 +56,19 @@ def test_the_gpus_that_a_probe_read_are_in_the_stack() -> None:
         "gpus": {"count": 4, "name": "NVIDIA H200", "memory": "143771 MiB", "compute_capability": "9.0"},
     }
     assert list(stack["models"]) == ["llama-8b"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_host_with_a_tls_port_has_a_line_for_its_certificates(template: str) -> None:
+    def stack(*, is_used: bool) -> dict[str, Any]:
+        text = starter(template, "x", [StarterHost("gpu-2", "tcp://gpu-2:2376"), StarterHost("gpu-1", "ssh://gpu-1")])
+        assert text.count("# tls = ") == 1
+        hosts: dict[str, Any] = tomllib.loads(text.replace("# tls = ", "tls = ") if is_used else text)["hosts"]
+        return hosts
+
+    assert "tls" not in stack(is_used=False)["gpu-2"]
+    assert stack(is_used=True)["gpu-2"]["tls"] == {"ca": "tls/ca.pem", "cert": "tls/cert.pem", "key": "tls/key.pem"}
+    assert "tls" not in stack(is_used=True)["gpu-1"]
 
 
 def test_a_small_gpu_gets_a_small_model() -> None:
