@@ -319,9 +319,9 @@ def test_the_command_for_a_full_disk_names_its_machine() -> None:
     (report,) = REPORTS["one-gpu"]().hosts
     assert report.probe is not None
     full = replace(report.probe, images_disk=Disk(free=1024 * MIB, total=102400 * MIB))
-    found = findings(report.host, report.facts, full, "cortexctl doctor", needs_gpus=False)
+    result = findings(report.host, report.facts, full, "cortexctl doctor", needs_gpus=False)
     assert f"on {report.host.name}: docker image prune; or move its data-root to a larger disk" in {
-        finding.next_step for finding in found
+        finding.next_step for finding in result
     }
 
 
