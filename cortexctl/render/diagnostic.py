@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,8 @@ from cortexctl.render.sanitise import all_visible
 from cortexctl.render.style import Ink
 
 WIDTH = 100
-_COMMAND = ": cortexctl "
+_COMMAND = re.compile(r"^(.*: )((?:cortexctl|ssh|ssh-keygen|docker) .*)$", re.DOTALL)
+"""A text that ends in a command to copy."""
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], ink: Ink) -> str:
@@ -54,11 +56,14 @@ def _without_tabs(d: Diagnostic) -> Diagnostic:
 def _wrapped(text: str) -> list[str]:
     """A command at the end keeps its own line, so that it can be copied."""
     lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-    before, is_there, command = text.rpartition(_COMMAND)
-    is_sentence = "; " in command and "'" not in command
-    if not is_there or is_sentence or lines[-1].endswith(f"cortexctl {command}"):
+    match = _COMMAND.match(text)
+    if not match:
         return lines
-    return [*textwrap.wrap(f"{before}:", WIDTH, break_long_words=False, break_on_hyphens=False), f"cortexctl {command}"]
+    before, command = match[1].rstrip(), match[2]
+    is_sentence = "; " in command and "'" not in command
+    if is_sentence or lines[-1].endswith(command):
+        return lines
+    return [*textwrap.wrap(before, WIDTH, break_long_words=False, break_on_hyphens=False), command]
 
 
 def _note(margin: str, label: str, text: str, ink: Ink) -> list[str]:

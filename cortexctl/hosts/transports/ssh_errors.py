@@ -21,21 +21,21 @@ def ssh_failure(host: str, errors: str, *, command: str, known_as: str) -> Daemo
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in errors:
         return DaemonForbidden(
             first + "its host key is not the one in known_hosts: it was set up again, or it is another machine",
-            next_step="find out which; if it is the right machine: "
-            f"ssh-keygen -R {shlex.quote(known_as)}, then {command} once",
+            next_step="find out which; if it is the right machine, forget the old key and accept the new one: "
+            f"ssh-keygen -R {shlex.quote(known_as)} && {command}",
         )
     if "Host key verification failed" in errors:
         return DaemonForbidden(
             first + "its host key is not in known_hosts",
-            next_step=f"run {command} once and compare the key; in a pipeline, add the key to known_hosts",
+            next_step=f"in a pipeline, add the key to known_hosts; here, compare the key and accept it once: {command}",
         )
     if refused := re.search(r"Permission denied \(([^)\r\n]*)\)", errors):
         no_agent = "; no ssh agent runs here (SSH_AUTH_SOCK is not set), and a key with a passphrase needs one"
         agent = "" if os.environ.get("SSH_AUTH_SOCK") else no_agent
         return DaemonForbidden(
             first + f"it accepts none of our keys (it allows: {refused[1]}){agent}",
-            next_step=f"{command.replace('ssh', 'ssh -v', 1)} shows which keys were tried; "
-            "ssh-add -l lists those of the agent",
+            next_step="ssh-add -l lists the keys of the agent; to see which keys were tried: "
+            + command.replace("ssh", "ssh -v", 1),
         )
     return DaemonUnreachable(first + (last_line(errors) or "ssh ended"), next_step=f"{command} docker info")
 
