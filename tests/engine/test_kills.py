@@ -72,7 +72,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_run_continues(live: LiveDa
             assert apply.poll() is None
         apply.send_signal(signal.SIGTERM)
         _, err = apply.communicate(timeout=300)
-    assert (apply.returncode, err.splitlines()[-1]) == (130, "Next:  cortexctl plan")
+    assert (apply.returncode, err.splitlines()[-1]) == (130, f"Next:  cortexctl plan {stack}")
     assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
     assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out
     stack.write()
