@@ -83,6 +83,13 @@ SLIM_SKIPPED = (
         "_decimal*",
     ),
     "*_codecs_*",
+    *(
+        "ssl.py",
+        "_ssl*",
+        "_hashlib*",
+        "_bz2*",
+        "_lzma*",
+    ),  # http.client, hashlib and shutil do without, and start faster
 )
 
 
