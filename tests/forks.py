@@ -7,6 +7,7 @@ command line. Nothing has run in it before, and it handles signals like any othe
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -121,6 +122,7 @@ def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[s
 
 def run_as(streams: Sequence[int], cwd: str, env: Mapping[str, str], arguments: Sequence[str]) -> None:
     """Run the command line in this process, which it ends. `streams`: descriptors of stdin, stdout and stderr."""
+    gc.freeze()  # a search of the loaded modules for garbage would copy the memory that the processes share
     os.environ.clear()
     os.environ.update(env)
     for number, stream in enumerate(streams):

@@ -43,7 +43,7 @@ from cortexctl.plan.steps import (
 )
 from tests.fakes.watching import Watched, watching_proxy
 from tests.forks import Forked, inside
-from tests.live import STAND_IN, LiveDaemon, live_daemon
+from tests.live import REMOVED, STAND_IN, LiveDaemon, live_daemon
 
 LANES = 4
 """Lanes in parallel: a case waits for half of its time."""
@@ -214,13 +214,13 @@ class Lane:
         """
         for name, seen in self.containers().items():
             if name != self.serving and seen.id != retained:
-                self.live.docker_cli("rm", name)
+                assert self.live.delete(f"/containers/{name}") in REMOVED
         if self.lock_holder_is_gone() or self._volume("recording") is not None:
             code, output = self.apply(self.plan())
             assert code == 0, output
             assert self._volume("recording") is None, "half of a record outlives an apply with nothing to do"
         if self.lock_holder_is_gone():
-            self.live.docker_cli("volume", "rm", f"cortexctl-lock-{self.live.stack}")
+            assert self.live.delete(f"/volumes/cortexctl-lock-{self.live.stack}") in REMOVED
 
 
 def after_steps(before: dict[str, Seen], steps: Sequence[Step]) -> dict[str, tuple[str, str]]:
