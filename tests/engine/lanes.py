@@ -189,7 +189,8 @@ class Lane:
         """
         others = self.foreign()
         plan = self.plan()
-        assert not [d.summary for d in plan.diagnostics if d.is_error]
+        errors = [d.summary for d in plan.diagnostics if d.is_error]
+        assert not errors, errors
         if plan.effective:
             code, output = self.apply(plan)
             assert code == 0, output
