@@ -126,15 +126,16 @@ alive() {
 
 # daemon_processes dockerd|containerd|shim: ids of this lab's processes, identified by the paths in their arguments.
 daemon_processes() {
-  local mark file
+  local mark file args
   case $1 in
     dockerd) mark="--pidfile $DAEMON_DIR/docker.pid " ;;
     containerd) mark="--config $DAEMON_DIR/exec/containerd/containerd.toml " ;;
     shim) mark="-address $DAEMON_DIR/exec/containerd/containerd.sock " ;;
   esac
   for file in /proc/[0-9]*/cmdline; do
-    # processes start and end meanwhile
-    [[ "$({ tr '\0' ' ' <"$file"; } 2>/dev/null)" == *"$mark"* ]] || continue
+    # Processes start and end meanwhile. Without a program for each of them, this takes a hundredth of the time.
+    { mapfile -d '' -t args <"$file"; } 2>/dev/null || continue
+    [[ "${args[*]} " == *"$mark"* ]] || continue
     file=${file#/proc/}
     echo "${file%/cmdline}"
   done
