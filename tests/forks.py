@@ -26,7 +26,10 @@ from typing import TypeVar
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 
-LOADED = ["__main__", "cortexctl.cli.apply", "cortexctl.cli.plan", "cortexctl.cli.drift", "cortexctl.cli.status",
+LOADED = ["__main__", "encodings.utf_8_sig", "netrc", "cortexctl.cli.main", "cortexctl.cli.validate", "cortexctl.cli.lock",
+          "cortexctl.cli.observe", "cortexctl.audit.audit_log", "cortexctl.audit.provenance", "cortexctl.hooks.runner",
+          "cortexctl.apply.redaction", "cortexctl.render.drift", "cortexctl.cli.apply", "cortexctl.cli.plan",
+          "cortexctl.cli.drift", "cortexctl.cli.status",
           "cortexctl.hosts.act", "cortexctl.apply.run", "cortexctl.apply.executor", "cortexctl.apply.locking",
           "cortexctl.health.prober", "cortexctl.render.apply.progress", "cortexctl.render.apply.outcome", "cortexctl.render.plan.terminal",
           "cortexctl.render.plan.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
