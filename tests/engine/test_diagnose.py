@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.conftest import StackFile
 from tests.live import LiveDaemon
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -28,7 +29,7 @@ def until_it_exits(live: LiveDaemon, name: str) -> None:
 
 
 def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: LiveDaemon, stack: StackFile) -> None:
-    stack.write(LOG=NO_ROOM)
+    stack.write(LOG=NO_ROOM, START_SECONDS="5")
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     where = ("--stack", str(stack))
 
@@ -39,6 +40,15 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
 
     live.docker_cli("update", "--restart", "no", stack.serving)
     live.docker_cli("kill", "-s", "KILL", stack.serving)
+    until_it_exits(live, stack.serving)
+    killed = live.cortexctl("diagnose", stack.address, *where)
+    assert (killed.code, "it was killed from outside" in killed.out) == (0, True), (
+        "it served after the error in its log"
+    )
+
+    live.docker_cli("start", stack.serving)
+    wait_until(lambda: live.cortexctl("logs", stack.address, *where).out.count("ValueError: Free memory") == 2)
+    live.docker_cli("kill", "-s", "KILL", stack.serving)  # long before it serves again
     until_it_exits(live, stack.serving)
     known = live.cortexctl("diagnose", stack.address, *where)
     assert known.code == 0, known.err
