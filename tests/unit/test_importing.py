@@ -328,6 +328,13 @@ def test_a_key_on_the_command_line_becomes_a_secret() -> None:
     assert "planted" not in block_of(draft) + repr(draft)
 
 
+@pytest.mark.parametrize("argv", [("--api-key", ""), ("--api-key=",)])
+def test_an_empty_key_on_the_command_line_becomes_no_secret(argv: tuple[str, ...]) -> None:
+    draft = served("/models/llama", *argv).draft()
+    assert "secrets" not in draft.table
+    assert "becomes the secret" not in " ".join(draft.comments)
+
+
 def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() -> None:
     draft = served(
         "/models/llama", "--kv-transfer-config", '{"password": "planted"}', "--hf-overrides", '{"a": null}',
@@ -345,6 +352,14 @@ def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() ->
         (command_line("-c", "sleep 1; vllm serve planted", entry=["sh"]), "cannot be read"),
         (command_line("--config", "/c.yaml"), "the model that it serves"),
         (command_line("org/m", "more"), "belongs to no option"),
+        (command_line("vllm", "serve", "org/m"), "its command repeats `vllm serve`"),
+        (command_line("org/m", "\u2014max-model-len", "8"), "so vLLM does not read it as --max-model-len"),
+        (command_line("vllm", "serve", "org/m", entry=("tini", "--")), "starts vLLM through tini"),
+        (command_line("vllm", "serve", "org/m", entry=("/usr/bin/env", "X=1")), "starts vLLM through /usr/bin/env"),
+        (
+            command_line("vllm", "serve", "org/m", entry=("/opt/nvidia/nvidia_entrypoint.sh",)),
+            "starts vLLM through /opt/nvidia/nvidia_entrypoint.sh",
+        ),
         ({"HostConfig": {"AutoRemove": True}}, "--rm"),
     ],
 )

@@ -179,6 +179,48 @@ def test_a_warning_of_any_logger_is_neither_evidence_nor_the_last_error(warner: 
     assert last_error_line(["KeyError: 'first'", line]) == "KeyError: 'first'"
 
 
+@pytest.mark.parametrize(
+    "warning",
+    [
+        "flashinfer.jit: WARNING: {}",
+        "[TRT-LLM] [W] {}",
+        "[W] {}",
+        "[aiter] WARNING: {}",
+        "[aiter] {}",
+        "(Worker_TP0 pid=3) [W] {}",
+        "Note: {}",
+        "  warnings.warn({})",
+        "\u26a0\ufe0f {}",
+    ],
+)
+def test_a_warning_of_further_libraries_is_no_evidence(warning: str) -> None:
+    text = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert diagnose([warning.format(text)]) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"_source": {"message": ERROR}},
+        {"data": ERROR},
+        {"container": "vllm", "output": ERROR},
+        {"body": {"stringValue": ERROR}, "severityText": "INFO"},
+        {"Message": ERROR, "Level": "Error"},
+        {"Log": ERROR},
+    ],
+)
+def test_the_message_of_further_collectors_is_read(record: dict[str, object]) -> None:
+    diagnosis = diagnose([json.dumps(record)])
+    assert diagnosis is not None
+    assert diagnosis.evidence == (ERROR,)
+
+
+def test_a_line_that_djl_serving_writes_at_info_is_read_as_without_it() -> None:
+    """As in vllm-project/vllm #32765."""
+    for prefix in ("INFO  PyProcess W-162-chat-film-stdout: ", "[INFO ] PyProcess - W-162-chat-stderr: [1,0]<stdout>:"):
+        assert read_line(prefix + ERROR) == [Line(ERROR)]
+
+
 def test_a_bar_before_an_error_hides_nothing() -> None:
     bar = "Capturing CUDA graphs:  50%|#####     | 1/2 [00:01<00:01,  1.02s/it]"
     diagnosis = diagnose([f"{bar}(EngineCore pid=7) ERROR 05-01 18:49:35 [core.py:1136] {ERROR}"])

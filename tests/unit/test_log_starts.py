@@ -46,6 +46,37 @@ def test_the_last_start_is_judged(banner: str) -> None:
     assert pattern_of([*failed, banner]) == ""
 
 
+EARLY = [
+    "INFO 11-24 00:31:00 [__init__.py:216] Automatically detected platform cuda.",
+    "Traceback (most recent call last):",
+    '  File "/usr/local/bin/vllm", line 4, in <module>',
+    "pynvml.NVMLError_Unknown: Unknown Error",
+]
+
+
+@pytest.mark.parametrize("early", [EARLY, EARLY[1:]])
+@pytest.mark.parametrize(
+    "first", [[LOGO, FAILED, POINTER], REFUSED, [LOGO, READY, UP, "INFO:     Finished server process [1]"]]
+)
+def test_a_start_that_fails_before_its_banner_is_the_last_one(first: list[str], early: list[str]) -> None:
+    assert pattern_of([*first, *early]) == "gpu-lost-by-container"
+    assert not serves(read_lines([*first, *early]))
+
+
+def test_the_traceback_of_the_api_server_before_its_end_is_no_start() -> None:
+    log = [LOGO, FAILED, "(APIServer pid=1) Traceback (most recent call last):", POINTER]
+    assert pattern_of(log) == "not-enough-free"
+    assert pattern_of([*log, "(APIServer pid=1) Traceback (most recent call last):"]) == "not-enough-free"
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "404 Not Found", "200 OK"])
+def test_a_server_that_refused_a_request_serves(status: str) -> None:
+    error = "(APIServer pid=1) ERROR 11-24 00:31:40 [serving_chat.py:200] Error in preprocessing prompt inputs"
+    access = f'(APIServer pid=1) INFO:     10.0.0.3:51224 - "POST /v1/chat/completions HTTP/1.1" {status}'
+    assert serves(read_lines([LOGO, READY, UP, error, access]))
+    assert not serves(read_lines([LOGO, READY, UP, error, access.replace(status, "500 Internal Server Error")]))
+
+
 def test_a_refusal_of_the_parser_is_a_start_of_its_own() -> None:
     assert pattern_of([LOGO, FAILED, *REFUSED]) == "unrecognised-argument"
     assert pattern_of([*REFUSED, LOGO, FAILED]) == "not-enough-free"

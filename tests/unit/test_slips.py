@@ -44,6 +44,14 @@ def test_a_long_name_with_another_dash_is_named_with_two(version: str) -> None:
         (["--enforce-eager--dtype", "auto"], 'write "--enforce-eager", "--dtype"'),
         (["--Max-Model-Len", "8"], "--Max-Model-Len has capitals; write --max-model-len"),
         (["--cc", "{}"], "write -cc or --compilation-config"),
+        (["--O3"], "write -O3"),
+        (["-tp2"], 'write "-tp", "2"'),
+        (['"--dtype"', "auto"], "--dtype has quotes that are a part of the word; remove them"),
+        (["--", "--dtype", "auto"], "--dtype is not read as an option, as behind a lone `--`"),
+        (["--enforce-eager", "true"], "a switch has no value: leave it out"),
+        (["--gpus", "all"], "--gpus is an option of `docker run`, not of vLLM; write it before the image"),
+        (["--ipc=host"], "--ipc is an option of `docker run`"),
+        (["-v", "/a:/b"], "or in a stack as `volumes`"),
         (["--tp", "2"], "write -tp or --tensor-parallel-size"),
         (["--max-seq-len", "8"], "vLLM has no --max-seq-len; write --max-model-len"),
         (["--no-dtype"], "--dtype cannot be negated"),
@@ -145,3 +153,75 @@ def test_a_refused_line_decides_the_exit_code_of_several(
         monkeypatch.setattr("sys.stdin", lines.splitlines(keepends=True))
         assert run(["args", "check", "--stdin"]) == code
     assert "line 2: Unknown whether vLLM" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["HF_TOKEN=planted", "vllm", "serve", "m"],
+        ["env", "X=1", "vllm", "serve", "m"],
+        ["uv", "run", "vllm", "serve", "m"],
+        ["nohup", "/opt/venv/bin/vllm", "serve", "m"],
+        ["CUDA_VISIBLE_DEVICES=0", "python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"],
+        ["python3", "-u", "-O", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"],
+        ["python3", "-m", "vllm.entrypoints.cli.main", "serve", "m"],
+        ["bash", "-o", "pipefail", "-c", "vllm serve m"],
+    ],
+)
+def test_what_only_starts_the_server_is_no_part_of_its_arguments(argv: list[str]) -> None:
+    assert judge(argv, "0.23.0").starts is True
+    assert (
+        judge([*argv, "--no-such"] if argv[0] != "bash" else [*argv[:-1], argv[-1] + " --x"], "0.23.0").starts is False
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["docker", "run", "--gpus", "all", "vllm/vllm-openai", "m"], "this is a command of docker, not of vLLM"),
+        (["python", "-m", "vllm.entrypoints.api_server", "--model", "m"], "does not start vLLM's server"),
+        (["bash", "-c", "pip install x && vllm serve m"], "this is a command of bash"),
+    ],
+)
+def test_the_command_of_another_program_is_named_once(argv: list[str], text: str) -> None:
+    (named,) = judge(argv, "0.23.0").refused
+    assert text in named
+
+
+def test_a_model_with_an_option_in_its_word_does_not_start() -> None:
+    verdict = judge(["m --dtype auto"], "0.23.0")
+    assert verdict.starts is False
+    assert "--dtype is in one word with what precedes it" in verdict.at_start[0].summary
+
+
+def test_the_file_of_config_with_an_equals_sign_has_no_effect() -> None:
+    verdict = judge(["m", "--config=/x.yaml"], "0.23.0")
+    assert verdict.starts is True
+    assert [finding.argument for finding in verdict.at_start] == ["config"]
+
+
+def test_dashes_inside_a_json_value_are_no_slip() -> None:
+    verdict = judge(["m", '--reasoning-config={"reasoning_end_str": "x --now"}', "--no-such"], "0.23.0")
+    assert not any("one word" in text for text in verdict.refused)
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--dp", "2"], "--dp has two dashes, and the short option has one; write -dp or --data-parallel-size"),
+        (["--ep"], "write -ep or --enable-expert-parallel"),
+        (["--sc", "{}"], "write -sc or --speculative-config"),
+        (["--dtype=auto --max-model-len=8"], "--max-model-len is in one word with what precedes it"),
+        (["--enforce-eager=True"], "a switch has no value: leave it out"),
+        (["--max-model-len", "32,768"], "write 32768"),
+        (["--gpu-memory-utilization", "0,9"], "write 0.9"),
+        (["--gpu-memory-utilization", "90%"], "write 0.9"),
+        (["--lora-modules", '["a=/p", "b=/q"]'], "one word for each adapter, without brackets and commas"),
+        (["--lora-modules", "a=/p,b=/q"], "it is written NAME=PATH"),
+        (["--allowed-origins", "*"], 'write ["*"]'),
+    ],
+)
+def test_a_refused_value_has_what_to_write(argv: list[str], text: str) -> None:
+    verdict = judge(["m", *argv], "0.23.0")
+    assert verdict.verdict in {"value", "choice", "ambiguous", "explicit"}
+    assert any(text in refused for refused in verdict.refused), verdict.refused

@@ -51,7 +51,7 @@ def _overruled(running: Running, line: CommandLine, draft: Draft) -> Iterator[st
     """Secrets on the command line: the server uses them, whatever its environment has."""
     for option, variable in OF_OPTION.items():
         values = line.reserved.get(option, ())
-        if not values:
+        if not any(values[:1]):
             continue
         flag = "--" + option.replace("_", "-")
         own = running.env.get(variable)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.engines.vllm.command.read_command import EVERYWHERE, CommandLine
+from cortexctl.engines.vllm.command.stray_words import why_stray
 from cortexctl.engines.vllm.version import parse_release, release_from_image
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.labels import serving_name
@@ -78,7 +79,7 @@ class _Drafting:
         if drain and drain[0].isdigit() and int(drain[0]) <= LONGEST:
             table["rollout"] = {"drain": f"{int(drain[0])}s"}
         if "" in {o.name for o in self.line.extra}:
-            self.draft.reasons.append("its command line has a value that belongs to no option")
+            self.draft.reasons.append(why_stray(self.line))
         self._add_comments()
 
     def _image(self) -> None:

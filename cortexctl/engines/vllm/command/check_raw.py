@@ -66,6 +66,8 @@ def check_unknown(
         elif not has_option:
             twice = word in {"vllm", "serve"}
             advice = "the program is `vllm serve` already: name only what comes after it" if twice else ""
+            if word.lower() in {"true", "false"}:
+                advice = "a switch has no value: leave it out, or write --no-… to turn the switch off"
             summary = f"{_shown(word)} belongs to no option"
             yield ArgumentIssue("", "CX301", summary, advice or "an option has two dashes, and its value follows it")
             has_option = twice  # one sentence is enough
@@ -105,6 +107,9 @@ def _unknown_word(
     spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
     if name in owned:
         yield ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", owned[name])
+    elif version and flag.replace("_", "-") in catalogue.release(version).flags():
+        advice = "remove `--`, or correct what precedes it"
+        yield ArgumentIssue(name, "CX301", f"{flag} is not read as an option, as behind a lone `--`", advice)
     elif spans and version:
         advice = replacement(name, version, _as_value(name, values))
         yield ArgumentIssue(name, "CX301", f"vLLM {version} has no {flag} ({ranges(spans)})", advice)

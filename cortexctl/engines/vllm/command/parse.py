@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +21,7 @@ from cortexctl.engines.vllm.catalogue.facts import Entry, Option
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.command.config_file import Files
 from cortexctl.engines.vllm.command.dotted import respelled
-from cortexctl.engines.vllm.command.json_values import JSON_KINDS, json_hint
+from cortexctl.engines.vllm.command.json_values import JSON_KINDS, LISTS, json_hint
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
 from cortexctl.engines.vllm.command.parse_error import Kind, ParseError
 
@@ -64,7 +65,8 @@ def parse(argv: Sequence[str], release: Release, entry: Entry = "serve", files: 
     except _Refused as refused:
         option = release.flags(entry).get(refused.flag.split("/")[0])
         kind: Kind = next((kind for kind, sign in _SIGNS if sign in refused.text), "value")
-        ending = [ParseError(refused.flag, refused.text, option.name if option else "", kind)]
+        switch = "; a switch has no value: leave it out, or write --no-…" if kind == "explicit" else ""
+        ending = [ParseError(refused.flag, refused.text + switch, option.name if option else "", kind)]
         if kind == "ambiguous":  # detected before any value is checked
             return Parsed(errors=tuple(ending))
     values: dict[str, Any] = {}
@@ -131,19 +133,35 @@ def _adapter(word: str, release: Release, *, plain: bool) -> Any:
             raise ValueError("a LoRA module needs a name and a path")
         return table
     if "=" not in word or (word.count("=") > 1 and not release.parser.lora_equals):
-        raise ValueError("it is written NAME=PATH")
+        several = ", one word for each adapter, without brackets and commas" if word[:1] == "[" or "," in word else ""
+        raise ValueError(f"it is written NAME=PATH{several}")
     return word
 
 
 def unread_text(option: Option, word: str, cause: Exception) -> str:
     """Why the release cannot read an argument, and the usual slip behind it."""
-    hint = f"; {slip}" if option.kind in JSON_KINDS and (slip := json_hint(word)) else ""
+    slip = json_hint(word) if option.kind in JSON_KINDS else ""
+    if option.name in LISTS and not slip and re.fullmatch(r"[\w*./:,-]+", word):
+        slip = f"write {json.dumps(word.split(','))}"
+    hint = f"; {slip}" if slip else ""
     if isinstance(cause, json.JSONDecodeError):
         return f"it is not JSON ({cause.msg} at character {cause.pos + 1}){hint}"
     if hint:
         return f"{cause}{hint}"
     nouns = {"int": "a whole number", "float": "a number", "size": "a size, for example 8192 or 8k"}
-    return f'"{word}" is not {nouns[option.kind]}' if option.kind in nouns else f'"{word}": {cause}'
+    text = f'"{word}" is not {nouns[option.kind]}' if option.kind in nouns else f'"{word}": {cause}'
+    return f"{text}; write {plain}" if (plain := _plain_number(option, word)) else text
+
+
+def _plain_number(option: Option, word: str) -> str:
+    """What to write for 32,768, for 0,9 and for 90%; empty for another text."""
+    if option.kind in {"int", "size", "size_or_auto"} and re.fullmatch(r"\d{1,3}([,']\d{3})+", word, re.ASCII):
+        return re.sub("[,']", "", word)
+    if option.kind == "float" and re.fullmatch(r"\d+,\d+", word, re.ASCII):
+        return word.replace(",", ".")
+    if option.kind == "float" and re.fullmatch(r"\d{1,3}%", word, re.ASCII):
+        return f"{int(word[:-1]) / 100:g}"
+    return ""
 
 
 class _Refused(Exception):

@@ -143,9 +143,12 @@ def program_of(argv: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
     if len(rest) >= 2 and name_of_program(rest[0]) == "vllm" and rest[1] == "serve":
         return SERVE, rest[2:]
     if rest and re.fullmatch(r"python[\d.]*", name_of_program(rest[0])):
-        rest = [rest[0], *(rest[2:] if rest[1:2] == ["-u"] else rest[1:])]
+        while rest[1:2] and rest[1] in {"-u", "-O", "-OO", "-I", "-B", "-s"}:
+            del rest[1]
         if rest[1:3] == list(MODULE[1:]):
             return MODULE, rest[3:]
+        if rest[1:4] == ["-m", "vllm.entrypoints.cli.main", "serve"]:
+            return SERVE, rest[4:]
     return None
 
 

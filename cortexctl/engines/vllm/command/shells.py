@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 
 SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _SHELL_WORK = re.compile(r"[$`\n]|(?:^|\s)#")
@@ -22,6 +23,8 @@ def script_of(argv: Sequence[str]) -> str | None:
     rest = list(argv[1:])
     while rest and re.fullmatch(r"-[a-z]+", rest[0]):
         options.append(rest.pop(0))
+        if options[-1].endswith("o") and rest[:1] != ["-c"]:
+            del rest[:1]  # the name of a setting: -o pipefail
     return rest[0] if len(rest) == 1 and any("c" in option for option in options) else None
 
 
@@ -45,11 +48,20 @@ def name_of_program(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def _starts_vllm_after(argv: Sequence[str]) -> str:
+    """The program that starts vLLM's server as its own argument: tini, env, an entry point's script."""
+    names = [name_of_program(word) for word in argv]
+    serves = ("vllm", "serve") in pairwise(names) or any(STARTS_VLLM.search(w) for w in argv[1:])
+    return argv[0] if serves and names[:1] != ["vllm"] else ""
+
+
 def why_unread(argv: Sequence[str]) -> str:
     """Why a command is not read as the start of vLLM's server. Contains none of its values."""
     program = (argv or ("nothing",))[0]
     script = script_of(argv)
     if script is None or not STARTS_VLLM.search(script):
+        if starter := _starts_vllm_after(argv):
+            return f"its command starts vLLM through {starter}, which a stack does not describe"
         more = " and may start it from a script" if script is not None or program.endswith(".sh") else ""
         return f"its command ({program} …) is not `vllm serve` or vLLM's api_server{more}"
     shell = name_of_program(program)

@@ -10,6 +10,7 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.command.dashes import DASHES, TO_MINUS
+from cortexctl.engines.vllm.command.other_programs import of_docker
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 
 _QUOTES = re.compile("^[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]|[\u2018\u2019\u201c\u201d\u201f\u00bb]$")
@@ -45,7 +46,9 @@ def _slip(word: str, of: Release) -> Slip | None:
         name = _name_in(_INVISIBLE.sub("", word))
         text = f"{_long(name)} has an invisible character (U+{ord(hidden.group()):04X}), as copies from web pages have"
         return Slip(name, text, "type it again") if _is_long(name, of) or name in RESERVED else None
-    return _glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
+    if other := of_docker(word):
+        return Slip("", *other)
+    return _glued(word, of) or _short_glued(word, of) or _dashes(word, of) or _spelled_otherwise(word, of)
 
 
 def one_dash(argv: Sequence[str], of: Release) -> Iterator[Slip]:
@@ -56,6 +59,31 @@ def one_dash(argv: Sequence[str], of: Release) -> Iterator[Slip]:
             yield Slip(
                 name, f"{_head(word)} has one dash, with which vLLM reads a short option", f"write {_long(name)}"
             )
+
+
+def slips_in_line(argv: Sequence[str], of: Release) -> Iterator[Slip]:
+    """Slips in words that the parser reads as another option or as a value: short options with two dashes, several
+    options in one word.
+    """
+    flags = of.flags()
+    for word in argv:
+        head = _head(word)
+        if head.startswith("--") and head not in flags and head[1:] in flags:
+            yield _short(head, of)
+        if word.startswith("-") and "=" in word and not re.search(r"[\[{\"']", word):
+            yield from two_in_one(word)
+
+
+def two_in_one(word: str) -> Iterator[Slip]:
+    """A word with an option behind a blank. Contains none of its values."""
+    if inner := re.search(r"\s(--?[A-Za-z][\w-]*)", word):
+        yield Slip("", f"{inner.group(1)} is in one word with what precedes it", "write each option as its own word")
+
+
+def _short(head: str, of: Release) -> Slip:
+    option = of.flags()[head[1:]]
+    text = f"{head} has two dashes, and the short option has one"
+    return Slip(option.name, text, f"write {head[1:]} or {option.flag}")
 
 
 def _dashes(word: str, of: Release) -> Slip | None:
@@ -76,6 +104,9 @@ def _dashes(word: str, of: Release) -> Slip | None:
 def _quoted(word: str, of: Release) -> Slip | None:
     """A quote of a word processor, which no shell removes, around an option or its value."""
     quote = _QUOTES.search(word)
+    if plain := re.match(r"[\"'](--?[A-Za-z][\w-]*)", word):
+        name = _name_in(plain.group(1))
+        return Slip(name, f"{plain.group(1)} has quotes that are a part of the word", "remove them")
     if not quote:
         return None
     name = _name_in(word.strip("\u2018\u2019\u201a\u201c\u201d\u201e\u201f\u00ab\u00bb"))
@@ -108,6 +139,15 @@ def _glued(word: str, of: Release) -> Slip | None:
     return None
 
 
+def _short_glued(word: str, of: Release) -> Slip | None:
+    """-tp2: argparse accepts a value behind the option only for one letter."""
+    glued = re.fullmatch(r"(-[a-z]{2,4})(\d{1,6})", word, re.ASCII)
+    if glued is None or glued.group(1) not in of.flags():
+        return None
+    flag, value = glued.groups()
+    return Slip(of.flags()[flag].name, f"{flag} and its value are in one word", f'write "{flag}", "{value}"')
+
+
 def _spelled_otherwise(word: str, of: Release) -> Slip | None:
     """Capitals, a short option with two dashes, the name of another tool, a negation that does not exist."""
     head, name = _head(word), _name_in(word)
@@ -118,10 +158,10 @@ def _spelled_otherwise(word: str, of: Release) -> Slip | None:
         return Slip(name.lower(), f"{head} has capitals", f"write {_long(name.lower())}")
     short = head[1:]
     if short in flags:
-        option = of.flags()[short]
-        return Slip(
-            option.name, f"{head} has two dashes, and the short option has one", f"write {short} or {option.flag}"
-        )
+        return _short(head, of)
+    level = next((n for n in ("optimization_level", "compilation_config") if _is_long(n, of)), "")
+    if level and re.fullmatch(r"--O\d?", head):
+        return Slip(level, f"{head} has two dashes, and -O has one", f"write {head[1:]}")
     alias = ALIASES.get(name, "")
     if alias and not catalogue.option_spans(name) and _is_long(alias, of):
         return Slip(alias, f"vLLM has no {head}", f"write {_long(alias)}")

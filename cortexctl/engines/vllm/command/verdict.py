@@ -16,11 +16,12 @@ from cortexctl.engines.vllm.command.check import check_args
 from cortexctl.engines.vllm.command.check_raw import check_unknown
 from cortexctl.engines.vllm.command.config_file import Files, unread_file
 from cortexctl.engines.vllm.command.misread import misread
+from cortexctl.engines.vllm.command.other_programs import foreign_program, without_launchers
 from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
 from cortexctl.engines.vllm.command.parse_error import Kind
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, program_of
 from cortexctl.engines.vllm.command.reserved import RESERVED
-from cortexctl.engines.vllm.command.spelling import one_dash
+from cortexctl.engines.vllm.command.spelling import one_dash, slips_in_line, two_in_one
 
 _PLACEHOLDER = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}]*\}?|\()|`|\{\{.*?\}\}", re.ASCII)
 """What a shell, Compose or a template replaces before vLLM sees it."""
@@ -28,7 +29,8 @@ _PLACEHOLDER = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}]*\}?|\()|`|\{\{.*?\}\}", re.
 
 def server_of(argv: Sequence[str]) -> tuple[Entry, list[str]]:
     """The entry point and the arguments after it. Without a program in front they count as those of `vllm serve`."""
-    program, rest = program_of(argv) or (SERVE, list(argv[1:] if argv[:1] == ["serve"] else argv))
+    started = program_of(argv) or program_of(without_launchers(argv))
+    program, rest = started or (SERVE, list(argv[1:] if argv[:1] == ["serve"] else argv))
     return ("api_server" if program == MODULE else "serve"), rest
 
 
@@ -59,8 +61,11 @@ def judge(argv: Sequence[str], version: str, files: Files = MappingProxyType({})
 
 def _at_start(parsed: Parsed, of: Release, argv: Sequence[str]) -> Iterator[ArgumentIssue]:
     """What the release's start refuses or ignores of a line that its parser accepts."""
-    for slip in one_dash(argv, of):
+    for slip in (*one_dash(argv, of), *two_in_one(parsed.model)):
         yield ArgumentIssue(slip.name, "CX301", slip.text, slip.fix)
+    if any(word.startswith("--config=") for word in argv):
+        summary = "vLLM reads no file that follows --config with an equals sign: its options have no effect"
+        yield ArgumentIssue("config", "CX302", summary, 'write two words: "--config", "FILE"', fatal=False)
     mine = {name: value for name, value in parsed.options.items() if name not in RESERVED}
     yield from misread(mine, of)
     yield from (f for f in check_args(mine, of.version) if f.about != "form")
@@ -68,6 +73,9 @@ def _at_start(parsed: Parsed, of: Release, argv: Sequence[str]) -> Iterator[Argu
 
 def _faults(parsed: Parsed, of: Release, entry: Entry, argv: Sequence[str]) -> list[tuple[Kind, str]]:
     """In argparse's order: values, then missing arguments, then unknown ones."""
+    other = foreign_program(argv)
+    if other and not parsed.accepted:
+        return [("unrecognized", "; ".join(other))]
     faults: list[tuple[Kind, str]] = [
         (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.errors
     ]
@@ -79,7 +87,8 @@ def _faults(parsed: Parsed, of: Release, entry: Entry, argv: Sequence[str]) -> l
         faults += [("unrecognized", _sentence(f)) for f in check_unknown([*again, *parsed.unknown], of.version)]
     if faults:
         known = " ".join(text for _, text in faults)
-        faults += [("unrecognized", str(slip)) for slip in one_dash(argv, of) if slip.text not in known]
+        slips = (*one_dash(argv, of), *slips_in_line(argv, of))
+        faults += [("unrecognized", str(slip)) for slip in slips if slip.text not in known]
     return faults
 
 

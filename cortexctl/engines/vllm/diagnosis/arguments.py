@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from cortexctl.engines.vllm.catalogue.catalogue import option_names
+from cortexctl.engines.vllm.command.json_values import json_hint
 from cortexctl.engines.vllm.diagnosis.field_names import stack_kind, stack_name
 from cortexctl.engines.vllm.diagnosis.pattern import Message, computed, fixed
 from cortexctl.engines.vllm.diagnosis.unknown_arguments import unknown_arguments
@@ -40,9 +41,11 @@ def _bad_key(match: re.Match[str]) -> Message:
 
 
 def _not_json(match: re.Match[str]) -> Message:
+    hint = json_hint(match[2])
     return (
         f"the value of {match[1]} is not JSON: {match[2]}",
-        f"write {_key(match[1])} as a table of the stack, not as text",
+        f"write {_key(match[1])} as a table of the stack, not as text"
+        + (f" (on a command line: {hint})" if hint else ""),
     )
 
 
@@ -99,7 +102,7 @@ def _missing_field(match: re.Match[str]) -> Message:
 
 
 PATTERNS = (
-    computed("unrecognised-argument", r"error: unrecognized arguments: (.+)", unknown_arguments),
+    computed("unrecognised-argument", r"error: unrecognized arguments:(.*)", unknown_arguments),
     fixed(
         "ambiguous-argument",
         r"error: ambiguous option: (\S+) could match (.+)",
@@ -111,6 +114,12 @@ PATTERNS = (
         r"error: argument (\S+): not allowed with argument (\S+)",
         r"\1 and \2 exclude each other",
         "remove one of the two from `args`",
+    ),
+    fixed(
+        "no-subcommand",
+        r"error: argument subparser: invalid choice: '([^']{1,300})' \(choose from",
+        r"the command starts `vllm \1`, but the image's entry point is `vllm` without `serve`",
+        r"write `serve` before it: `serve \1`; a stack does so itself",
     ),
     computed("bad-choice", r"error: argument (\S+): invalid choice: (.{1,300}?) \(choose from (.+)\)", _bad_choice),
     computed("argument-without-value", r"error: argument (\S+): expected (?:one|at least one) argument", _no_value),
@@ -127,7 +136,15 @@ PATTERNS = (
     ),
     computed("missing-field", r"\b\d+ validation errors? for (\w+)\n([A-Za-z_]\S*)\n *Field required", _missing_field),
     computed("not-json", r"error: argument (\S+): Value (.+) cannot be converted to .*loads", _not_json),
-    computed("bad-value", r"error: argument (\S+): (.+)", _refused),
+    fixed(
+        "lora-modules-form",
+        r"error: argument --lora-modules: Invalid (?:fields|JSON format) for --lora-modules: (.+)",
+        r"vLLM cannot read --lora-modules: \1",
+        'write args.lora_modules = ["NAME=/path"], as a list of the stack; on a command line one word for each '
+        "adapter, "
+        "without brackets: --lora-modules a=/path b=/path",
+    ),
+    computed("bad-value", r"error: argument (\S+): (?!\d+ validation error)(.+)", _refused),
     fixed(
         "no-model-named",
         r"No model specified! Please specify model|`model` should be provided as the first positional argument"
@@ -165,6 +182,13 @@ PATTERNS = (
         r"set args.tool_call_parser to one of: \2\4",
     ),
     fixed(
+        "unknown-parser",
+        r"(tool|reasoning) helper: '(.+?)' not found in \w+_parsers",
+        r"this vLLM release has no \1 parser \2",
+        "correct args.tool_call_parser or args.reasoning_parser: `cortexctl catalog show tool_call_parser` lists the "
+        "values",
+    ),
+    fixed(
         "unknown-reasoning-parser",
         r"invalid reasoning parser: (\S+) \(chose from \{ ?(.+?) ?\}\)|Reasoning parser '(.+?)' not found\. "
         r"Available (?:reasoning )?parsers: "
@@ -192,9 +216,16 @@ PATTERNS = (
     ),
     fixed(
         "port-of-kubernetes",
-        r"VLLM_PORT '([^']{1,200})' appears to be a URI",
-        r"VLLM_PORT is \1: Kubernetes sets this variable in every pod, because a service is named vllm",
+        r"VLLM_PORT '([^']{1,200})' appears to be a URI"
+        r"|invalid literal for int\(\) with base 10: '(tcp://[^']{1,200})'",
+        r"VLLM_PORT is \1\2: Kubernetes sets this variable in every pod, because a service is named vllm",
         "rename the service, or set enableServiceLinks = false in the pod's specification",
+    ),
+    fixed(
+        "port-is-no-number",
+        r"VLLM_PORT '([^']{0,200})' must be a valid integer",
+        r"the variable VLLM_PORT is \1, which is not a number",
+        "remove VLLM_PORT from `env`: it is for vLLM's internal connections, and `publish` sets the server's port",
     ),
     fixed(
         "unknown-log-level",

@@ -48,6 +48,12 @@ PATTERNS = (
         "pin a newer vLLM image",
     ),
     fixed(
+        "transformers-too-old",
+        r"module '?transformers'? has no attribute '?(\w+)|No module named '(transformers\.models\.[\w.]+)'",
+        r"the Transformers version in this image does not have \1\2: the model is newer than the image",
+        "pin a newer vLLM image",
+    ),
+    fixed(
         "transformers-too-new",
         r"AmbiguousGlobalPerLayerAttributeError|has no attribute '?all_special_tokens_extended"
         r"|ImportError: cannot import name '\w+' from 'transformers",
@@ -60,6 +66,13 @@ PATTERNS = (
         r"data did not match any variant of untagged enum \w+",
         "tokenizer.json was written by a newer version of the tokenizers package than the image has",
         "pin a newer vLLM image, or use the tokenizer.json of an older revision of the model",
+    ),
+    fixed(
+        "tokenizer-is-not-json",
+        r"^(?:\w+: )?(?:expected value|EOF while parsing|expected ident"
+        r"|trailing characters).{0,60} at line \d+ column \d+$",
+        "tokenizer.json is not complete JSON: it is a pointer of Git LFS, or the copy is incomplete",
+        "fetch the model's folder again (with `git lfs pull`, or `hf download`)",
     ),
     fixed(
         "no-mistral-config",
@@ -181,7 +194,8 @@ PATTERNS = (
     ),
     fixed(
         "no-tokenizer",
-        r"Couldn't instantiate the backend tokenizer from one of|Can't load tokenizer for '([^']+)'"
+        r"Couldn't instantiate the backend tokenizer from one of"
+        r"|Cannot instantiate this tokenizer from a slow version|Can't load tokenizer for '([^']+)'"
         r"|Can't load the tokenizer for '([^']+)'",
         r"the model's folder has no readable tokenizer \1\2",
         "fetch tokenizer.json and tokenizer_config.json too, or set source.tokenizer to the base model",
@@ -203,5 +217,15 @@ PATTERNS = (
         r"This model does not support the '(\w+)' task\. Supported tasks: [{\[]?(.+?)[}\]]?\.?$",
         r"the model does not support the task \1",
         r"set the model's task to one of \2",
+    ),
+    fixed(
+        "config-does-not-fit",
+        r"AttributeError: '(\w+Config)' object has no attribute '(\w+)'"
+        r"|TypeError: (\w+(?:Config|Processor\w*"
+        r"|Tokenizer\w*))\.__init__\(\) got an unexpected keyword argument '(\w+)'",
+        r"\1\3 has no \2\4: the image's vLLM, its Transformers and the model's config.json do not fit together",
+        "pin the release that the model's card names (an unmodified image contains Transformers that fits), and check "
+        "that config.json belongs to this checkpoint",
+        vague=True,
     ),
 )

@@ -121,6 +121,19 @@ PATTERNS = (
         'has such layers, "ngram")',
     ),
     fixed(
+        "draft-model-not-supported",
+        r"(?:[Ss]peculative decoding with draft model|Draft model speculative decoding) is not supported yet\. Please "
+        r"consider using other speculative decoding methods such as ([\w, ]+)",
+        "this vLLM release supports no separate draft model",
+        r"set args.speculative_config.method to one of: \1; or pin a newer image",
+    ),
+    fixed(
+        "eagle-not-for-model",
+        r"(E(?:agle|AGLE)-?3?) is only supported for \[([^\]]+)\] models\.? ?(?:Got .{0,80}model_type='?(\w+))?",
+        r"this vLLM release supports the method \1 only for the model types \2, not \3",
+        "set args.speculative_config.method to another method, or pin a newer image",
+    ),
+    fixed(
         "draft-not-with",
         r"[Ss]peculative [Dd]ecoding (?:with [^.]{1,80} )?(?:does not|doesn't|is not|cannot) (?:yet )?"
         r"(?:support|supported (?:with|for|on|by)|be used with) ([^.]{1,120})",
@@ -174,7 +187,7 @@ PATTERNS = (
     ),
     fixed(
         "tool-parser-of-another-model",
-        r"^(?:[\w.]{1,100}: )?(\w[\w .-]{0,80}?) [Tt]ool parser could not locate (?:the )?tool",
+        r"^(?:[\w.]{1,100}: )?(\w[\w .-]{0,80}?) [Tt]ool [Pp]arser could not locate (?:the )?tool",
         r"the tool call parser \1 searches for tokens that this model's tokenizer does not have: it is another model's "
         "parser",
         "set args.tool_call_parser to the parser of the model's family, or remove it and args.enable_auto_tool_choice",

@@ -46,7 +46,7 @@ PATTERNS = (
     ),
     fixed(
         "driver-and-library-differ",
-        r"Driver/library version mismatch|NVMLError_LibRmVersionMismatch",
+        r"[Dd]river/library version mismatch|NVMLError_LibRmVersionMismatch",
         "the host's driver was updated, but the new one is not loaded yet",
         r"restart the host (or reload the nvidia kernel modules)",
     ),
@@ -55,6 +55,12 @@ PATTERNS = (
         r"nvidia-container-cli: device error: (\S+): unknown device|unresolvable CDI devices? (\S+)",
         r"the host has no GPU \1\2",
         "correct `gpus` (indices start at 0; `nvidia-smi -L` lists them) and the host's gpus.count",
+    ),
+    fixed(
+        "driver-not-loaded",
+        r"nvml error: driver not loaded|couldn't communicate with the NVIDIA driver",
+        "the host's NVIDIA driver is not loaded",
+        "check `nvidia-smi` on the host; install the driver again after an update of the kernel, or restart the host",
     ),
     fixed(
         "no-toolkit",
@@ -78,6 +84,26 @@ PATTERNS = (
         "remove CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES from `env`, and set `gpus` on the model",
     ),
     fixed(
+        "gpu-by-uuid",
+        r"invalid literal for int\(\) with base 10: '((?:GPU|MIG)-[\w./-]{1,80})",
+        r"CUDA_VISIBLE_DEVICES names a GPU by its UUID (\1), which this vLLM release cannot read",
+        "remove CUDA_VISIBLE_DEVICES from `env`, and set `gpus` on the model: in the container, the GPUs are then "
+        "counted from 0",
+    ),
+    fixed(
+        "gpu-not-permitted",
+        r"Unable to open /dev/kfd\b.*|NVMLError_NoPermission\b",
+        "the container has no permission to use the GPU",
+        "check the owner and the mode of the host's /dev/nvidia* (AMD: /dev/kfd and /dev/dri, groups video and "
+        "render), and start the container as root",
+    ),
+    fixed(
+        "driver-lacks-function",
+        r"NVMLError_(?:FunctionNotFound|NotSupported)\b",
+        "the host's driver does not have a function that vLLM or a library calls",
+        "update the driver on the host; on a GPU without this function (vGPU, Jetson), pin a newer image",
+    ),
+    fixed(
         "gpu-busy",
         r"CUDA-capable device\(s\) is/are busy or unavailable|all CUDA-capable devices are busy or unavailable",
         "a GPU is not available: another process uses it exclusively (compute mode EXCLUSIVE_PROCESS), or it hangs",
@@ -97,6 +123,13 @@ PATTERNS = (
         r"Error 80[5-9]\b|MPS client failed to connect to the MPS control daemon|MPS server is not ready",
         "the host's CUDA MPS daemon does not answer, but the container is set up to use it",
         "start nvidia-cuda-mps-control on the host, or remove CUDA_MPS_PIPE_DIRECTORY from `env` and `volumes`",
+    ),
+    fixed(
+        "no-amd-gpu-in-container",
+        r"No HIP GPUs are available|no ROCm-capable device is detected",
+        "vLLM finds no AMD GPU in its container",
+        "check `rocminfo` on the host and that the container has /dev/kfd and /dev/dri; on a host with NVIDIA GPUs pin "
+        "an image of vllm/vllm-openai",
     ),
     fixed(
         "no-gpu-in-container",
@@ -148,6 +181,13 @@ PATTERNS = (
         "check `dmesg | grep Xid`, reset or replace the GPU; meanwhile give the model other `gpus`",
     ),
     fixed(
+        "no-cuda-library-for-linker",
+        r"/ld: cannot find -lcuda\b",
+        "kernels cannot be linked: the linker does not find libcuda.so",
+        "check that the container got its GPUs through the NVIDIA container toolkit; then set env.LIBRARY_PATH to the "
+        'folder of libcuda.so, such as "/usr/local/cuda/lib64/stubs"',
+    ),
+    fixed(
         "no-compiler",
         r"Failed to find C compiler|No working C\+\+ compiler found|InvalidCxxCompiler",
         "the image has no C compiler, but this start has to compile",
@@ -162,7 +202,8 @@ PATTERNS = (
     ),
     fixed(
         "library-mismatch",
-        r"undefined symbol: \S+|version `(GLIBC\w*_[\d.]+)' not found",
+        r"undefined symbol: \S+|lib(?:cudart|cublas\w*|cudnn\w*|nvrtc"
+        r"|cufile)\.so\.\d+: cannot open shared object|version `(GLIBC\w*_[\d.]+)' not found",
         r"libraries in the image do not match \1: something was installed over vLLM's own",
         "pin an unmodified vLLM image",
     ),
@@ -190,6 +231,17 @@ PATTERNS = (
         "a kernel on the GPU made an illegal access: a bug in vLLM or in a kernel for this GPU, or faulty hardware",
         "try args.enforce_eager = true and remove args.attention_backend; check `dmesg | grep Xid`; then "
         "try another release",
+        vague=True,
+    ),
+    fixed(
+        "cuda-does-not-start",
+        r"Unexpected error from cudaGetDeviceCount\(\)\..{0,200}Error (\d+): (.+)"
+        r"|CUDA error: (initialization error|OS call failed or operation not supported on this OS"
+        r"|operation not supported)",
+        r"CUDA does not start in the container: \2\3",
+        "run `docker run --rm --gpus all IMAGE nvidia-smi` on the host: if it fails, restart the host's driver; "
+        "if not, "
+        "check whether another process fills the GPU, whether it is a vGPU without a licence, and `dmesg`",
         vague=True,
     ),
 )

@@ -22,7 +22,8 @@ def _shm(match: re.Match[str]) -> Message:
 
 def _nccl_segment(match: re.Match[str]) -> Message:
     return (
-        f"/dev/shm in the container is too small for NCCL (a segment of {int(match[1]) / 2**20:.0f} MiB)",  # noqa: S108
+        "/dev/shm in the container is too small for NCCL"  # noqa: S108
+        + (f" (a segment of {int(match[1]) / 2**20:.0f} MiB)" if int(match[1]) else ""),
         'set shm_size = "8 GiB" on the model',
     )
 
@@ -43,7 +44,7 @@ PATTERNS = (
     ),
     computed(
         "shm-too-small-for-nccl",
-        r"Error while creating shared memory segment \S+ \(size (\d+)\)",
+        r"Error while (?:creating|attaching to) shared memory segment \S+ \(size (\d+)\)",
         _nccl_segment,
     ),
     fixed(
@@ -115,6 +116,27 @@ PATTERNS = (
         r"exec format error|no matching manifest for (\S+)",
         r"the image is built for another processor type than the host's \1",
         "pin a tag that is built for the host's processor",
+    ),
+    fixed(
+        "no-program-named",
+        r"exec: (--?[\w-]*): invalid option|exec: \"(--?[\w-]+)\": executable file not found",
+        r"the image's entry point starts the program that the command names, and the command begins with an "
+        r"option: \1\2",
+        "write `vllm serve MODEL` before the options (images of NVIDIA do not start vLLM themselves), or pin "
+        "vllm/vllm-openai",
+    ),
+    fixed(
+        "user-without-name",
+        r"getpwuid\(\): uid not found: (\d+)",
+        r"the container runs as user \1, which the image does not have, and PyTorch needs the name",
+        'set env.USER = "vllm" and env.HOME to a folder that this user can write, or run it as a user of the image',
+    ),
+    fixed(
+        "no-more-threads",
+        r"can't start new thread|pthread_create failed|Thread creation failed",
+        "the container cannot start further threads",
+        "update the Docker daemon (before 20.10.10 it blocks new threads of current images), and raise its limit of "
+        "processes (pids-limit, default-ulimits nproc in daemon.json)",
     ),
     fixed(
         "no-such-program",

@@ -12,7 +12,8 @@ from cortexctl.engines.vllm.log.tracebacks import frames
 _HARMLESS = re.compile(
     r"(?:^|[ )\]])(?:INFO|WARNING|DEBUG) \d\d-\d\d \d\d:\d\d:\d\d "  # a header behind a text that is not known
     r"|^[^a-z]{0,60}\b(?<!NCCL )(?:INFO|WARNING|WARN|DEBUG)\b[^\w]"
-    r"|^(?:[\w.]{1,40} )?(?:warning|note|info) ?: "  # compilers
+    r"|^(?:[\w.]{1,40} )?(?:warning|[Nn]ote|NOTE|info) ?: "  # compilers
+    r"|^\s*warnings\.warn\(|^\W{0,4}\u26a0"
     r"|\b\w*Warning: (?!CUDA initialization)|NCCL (?:INFO|TRACE)|\d%\||Retrying in \d|thrown while requesting"
 )
 _ERROR_LINE = re.compile(r"Value error, |\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")

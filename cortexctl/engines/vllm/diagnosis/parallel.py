@@ -130,6 +130,12 @@ PATTERNS = (
         'all nodes; env.NCCL_DEBUG = "INFO" shows the reason',
     ),
     fixed(
+        "nccl-out-of-memory",
+        r"Cuda failure (?:\d+ )?'out of memory'",
+        "the GPU has no memory left for NCCL's buffers",
+        "lower args.gpu_memory_utilization by 0.05, and stop other processes on these GPUs (nvidia-smi shows them)",
+    ),
+    fixed(
         "nccl-failed",
         r"NCCL error: (.+)|ncclUnhandledCudaError.*|ncclSystemError.*|ncclInternalError.*",
         r"the GPUs' processes could not connect to each other (NCCL) \1",

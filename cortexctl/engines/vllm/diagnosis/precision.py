@@ -195,7 +195,8 @@ PATTERNS = (
     ),
     fixed(
         "attention-backend-unknown",
-        r"(?:Unknown|Invalid) attention backend: '([^']+)'\. Valid (?:options|backends) are: (.+)",
+        r"(?:Unknown|Invalid) attention backend: '?(\w+)'?\. Valid (?:options"
+        r"|backends) are: \[?(.+?)\]?(?: \[type=.*|$)",
         r"this vLLM release has no attention backend \1",
         r"remove args.attention_backend (and env.VLLM_ATTENTION_BACKEND), or set one of: \2",
     ),
@@ -219,10 +220,26 @@ PATTERNS = (
     ),
     fixed(
         "no-sinks-on-this-gpu",
-        r"[Ss]inks are (?:only|not) supported",
+        r"[Ss]inks? (?:are|is) (?:only|not) supported|does not support attention sinks",
         "the model (gpt-oss) uses attention sinks, which this release supports only on GPUs of compute "
         "capability 9.0 (H100)",
         "pin a newer image (0.11.0 or later), or move the model to a host with such GPUs",
+    ),
+    fixed(
+        "kernel-needs-shared-memory",
+        r"out of resource: shared memory, Required: (\d+), Hardware limit: (\d+)",
+        r"a kernel of this release needs \1 bytes of shared memory in the GPU, and this GPU has \2",
+        "remove args.attention_backend, args.block_size and args.kv_cache_dtype, or pin another release; for a GPU of "
+        'this age set args.dtype = "half"',
+    ),
+    fixed(
+        "attention-kernel-not-for-gpu",
+        r"\b(FlashMLA|FlashInfer MLA|CUTLASS MLA|FA ?version \d|FA\d|Flash ?Attention \d) (?:is|are) "
+        r"(?:not|only) supported\b",
+        r"the attention kernel \1 does not support this GPU",
+        "remove args.attention_backend, env.VLLM_ATTENTION_BACKEND and env.VLLM_FLASH_ATTN_VERSION: vLLM chooses one; "
+        "if it chose this one, pin a newer image",
+        vague=True,
     ),
     fixed(
         "no-deep-gemm",

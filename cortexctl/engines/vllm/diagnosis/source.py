@@ -47,7 +47,8 @@ PATTERNS = (
     ),
     fixed(
         "gated",
-        r"GatedRepoError|gated repo|is a gated repository|403 Client Error(?!.*[Rr]ate)|Access to model (\S+) is "
+        r"GatedRepoError|gated repo|is a gated repository|403 Client Error(?!.*[Rr]ate)|Client error '403"
+        r"|Access to model (\S+) is "
         r"restricted",
         "the model's repository is gated, and the token is missing or has no access",
         HAND_OVER + ", and accept the licence with that account",
@@ -67,13 +68,15 @@ PATTERNS = (
     ),
     fixed(
         "bad-token",
-        r"401 Client Error|Invalid user token|Invalid credentials in Authorization header",
+        r"401 Client Error|Client error '401|Invalid user token"
+        r"|Invalid credentials in Authorization header",
         "Hugging Face rejects the token: it is wrong, expired or missing",
         "create a new one, and pass it on: " + HAND_OVER,
     ),
     fixed(
         "rate-limited",
-        r"429 Client Error|Too Many Requests|hit the rate limit|kind: Status\(429|Status Code: 429",
+        r"429 Client Error|Too Many Requests|hit the rate limit|kind: Status\(429|Status Code: 429"
+        r"|HTTP status client error \(429",
         "Hugging Face refuses further requests from this address for now (429, too many requests)",
         "wait some minutes; fetch the model once into the host's `hf_cache` and set offline = true; with "
         "a token the limit is higher: " + HAND_OVER,
@@ -81,13 +84,14 @@ PATTERNS = (
     fixed(
         "hub-in-trouble",
         r"(50[0234]) Server Error: .*for url: (https?://[^/\s]+)"
-        r"|kind: Status\((50[0234])\).{0,20}\"(https?://[^/\s\"]+)",
-        r"\2\4 reports a server error: \1\3",
+        r"|kind: Status\((50[0234])\).{0,20}\"(https?://[^/\s\"]+)"
+        r"|(?:Server error '|HTTP status server error \()(50[0234])\b.{0,60}?(https?://[^/\s']+)",
+        r"\2\4\6 reports a server error: \1\3\5",
         "apply again later; a model in `hf_cache` with offline = true does not depend on it",
     ),
     fixed(
         "no-vocabulary-of-gpt-oss",
-        r"HarmonyError: error downloading or loading vocab|openaipublic\.blob\.core\.windows\.net",
+        r"error downloading or loading vocab|openaipublic\.blob\.core\.windows\.net",
         "gpt-oss needs two vocabulary files of OpenAI, which are not in the model's folder, and they could not "
         "be downloaded "
         "(`offline = true` does not provide them)",
@@ -100,6 +104,18 @@ PATTERNS = (
         r"NoCredentialsError|Unable to locate credentials|DefaultCredentialsError",
         "the container has no credentials for the object storage that contains the model",
         "pass them on as the model's `secrets`: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of your storage",
+    ),
+    fixed(
+        "storage-refuses",
+        r"botocore\.exceptions\.ClientError: An error occurred \((\w+)\) when calling the (\w+) operation",
+        r"the object storage refuses \2: \1",
+        "check the bucket and the path in `source`, and that the credentials in `secrets` may list and read it",
+    ),
+    fixed(
+        "storage-not-reached",
+        r"EndpointConnectionError: Could not connect to the endpoint URL: \"(\w+://[^/\"]+)",
+        r"the container cannot reach the object storage at \1",
+        "correct env.AWS_ENDPOINT_URL, and check the network and the name server of the container",
     ),
     fixed(
         "certificate",
@@ -130,6 +146,21 @@ PATTERNS = (
         r'set env.HF_HUB_DOWNLOAD_TIMEOUT = "60", or fetch the model into `hf_cache` and set offline = true',
     ),
     fixed(
+        "no-hf-transfer",
+        r"'hf_transfer' package is not available",
+        "HF_HUB_ENABLE_HF_TRANSFER is set, but the image does not contain the package hf_transfer",
+        "remove HF_HUB_ENABLE_HF_TRANSFER from `env`",
+    ),
+    fixed(
+        "download-broke-off",
+        r"Consistency check failed: file should be of size (\d+) but has size (\d+).*|ChunkedEncodingError"
+        r"|IncompleteRead\("
+        r"|RemoteProtocolError|An error occurred while downloading using `hf_transfer`|Connection reset by peer",
+        "a download from the Hub broke off",
+        "apply again: the Hub's client resumes it; if it repeats, check the proxy and the free disk space, remove "
+        "HF_HUB_ENABLE_HF_TRANSFER from `env`, or fetch the model into `hf_cache` first and set offline = true",
+    ),
+    fixed(
         "hub-storage-not-reached",
         r"RuntimeError: Data processing error(?!.*os error 13)|CAS (?:service|[Cc]lient) [Ee]rror"
         r"|ReqwestMiddleware Error|cas::cas_error|xet-?(?:core|hub)\S* .{0,200}(?:[Tt]imed out|error)",
@@ -142,7 +173,7 @@ PATTERNS = (
         "hub-not-reached",
         r"We couldn't connect to '(https?://[^']+)'|Network is unreachable|error happened while trying to locate "
         r"the file on the Hub"
-        r"|Max retries exceeded with url.*|ClientConnectorError",
+        r"|Max retries exceeded with url.*|ClientConnectorError|(?:httpx|httpcore)\.Connect(?:ion)?Error\b",
         r"the container cannot reach the Hub \1",
         "allow outgoing connections from the host, set env.HTTPS_PROXY, or fetch the model into "
         "`hf_cache` and set offline = true",
@@ -155,6 +186,12 @@ PATTERNS = (
             "on the host, make it readable for everybody (chmod -R a+rX) or owned by root; the cache must be "
             "writable for root"
         ),
+    ),
+    fixed(
+        "stale-file",
+        r"\[Errno 116\] Stale file handle",
+        "the model is on a network share whose files were replaced while the container had them open",
+        "mount the share on the host again, then start the container again",
     ),
     computed("read-only", r"\[Errno 30\] Read-only file system: '([^']+)'", _read_only),
     fixed(

@@ -22,7 +22,7 @@ _PLAIN_STAMP = (
     rf"|\d\d[-/]\d\d[ ]{_CLOCK}"  # 05-01 18:49:34
     rf"|{_DAY}{_MONTH}[ ]{{1,2}}\d{{1,2}}[ ]{_CLOCK}(?:{_ZONE})?[ ]\d{{4}}"  # date(1)
     rf"|{_DAY}\d{{1,2}}[ ]{_MONTH}[ ]\d{{4}}[ ]{_CLOCK}{_ZONE}?"  # RFC 2822
-    rf"|{_SYSLOG}"
+    rf"|{_SYSLOG}{_ZONE}?"
     rf"|{_CLOCK}(?![\d:.])"
     r"|1\d{9}(?:\.\d{1,9})?\b|1\d{12}\b"  # seconds and milliseconds since the epoch
     r"|@[0-9a-f]{24}\b"  # TAI64N
@@ -81,10 +81,16 @@ _DAEMONS = (
     r"\[[a-z0-9]{1,60}(?:-[a-z0-9]{1,60}){1,12}(?:[ ][a-z0-9-]{1,80})?\](?:[ ]|$)",  # kubetail
     r"[ ]{2,12}\|(?:[ ]|$)",  # the gutter of an ExceptionGroup
 )
+_DJL = (
+    r"\[?(?:INFO|WARN|ERROR)[ ]{0,3}\]?[ ]PyProcess[ ](?:-[ ])?W-[\w.-]{1,200}-(?:stdout|stderr):[ ]"
+    r"(?:\[1,\d\]<\w{6}>:)?"
+)
+"""DJL Serving writes each line of vLLM at INFO."""
 _NAMES = (
     # docker compose, docker service logs, podman-compose, pm2
     r"(?:\d{1,4}\|)?(?P<source>[\w.@/-]{1,200}|\[[\w.-]{1,200}\])[ \t]{1,80}\|(?:[ ]|$)",
     r"\((?:(?P<process>[A-Za-z_][\w:.-]{0,60})(?:[ ][\w:.,=-]{1,60}){0,4}[ ])?pid=\d{1,10}[^()\n]{0,100}\)[ \t]?",
+    _DJL,
     r"\((?:raylet|autoscaler|gcs_server)[^()\n]{0,60}\)[ ]?",
     r"\[(?:rank|default)?\d{1,5}\]:[ ]?",  # [rank0]: of torch, [default0]: of torchrun
     r"[\w.-]{1,100}:\d{1,10}:\d{1,10}[ ]\[\d{1,3}\][ ](?:[\w./-]{1,100}:\d{1,6}[ ])?(?=NCCL )",
@@ -99,7 +105,7 @@ _GLOG = (
     r"(?:\d{1,10}[ ]{1,4})?[\w./+-]{1,200}:\d{1,6}\][ ]?"
 )
 _LIBRARY = (
-    r"\[(?P<warning_n>transformers|tokenizers|huggingface_hub|accelerate|datasets|safetensors|xformers|flashinfer"
+    r"\[(?P<warning_n>transformers|tokenizers|huggingface_hub|accelerate|datasets|safetensors|xformers|flashinfer|aiter"
     r"|[Aa]uto[Tt]uner|Gloo|c10d)\]:?[ ]"
 )
 """Libraries that name themselves and no level: they print warnings."""
@@ -116,6 +122,9 @@ _HEADERS = (
     _GLOG,
     r"\[?(?:(?P<error_c>[EF])|(?P<warning_c>W)|(?P<info_c>I))[ ][\w./+-]{1,200}\.\w{1,4}:\d{1,6}\][ ]?",  # C++
     _LIBRARY,
+    r"(?:\[[A-Za-z][\w.-]{0,40}\][ ])?\[(?P<warning_l>W)\][ ]",  # TensorRT-LLM
+    r"\[[a-z][\w.-]{0,40}\][ ](?P<warning_k>WARNING|WARN):?[ ]",
+    r"[a-z_][\w.]{0,60}:[ ](?P<warning_j>WARNING|WARN):?[ ]",
 )
 _BAR = r"[^%\n]{0,120}\d{1,3}%[^\[\n]{0,300}\[[^\]\n]{0,80}\](?=[(\[\d{]|[A-Z]{4})"
 """A progress bar that the next message follows without a line break."""

@@ -13,7 +13,7 @@ LONGEST_RECORD = 64 << 10
 """The most characters of a record; a longer line is read as text."""
 _MESSAGES = (
     *("log", "message", "msg", "MESSAGE", "textPayload", "jsonPayload", "fields", "line", "@message", "short_message"),
-    *("event", "body", "text", "content", "_raw"),
+    *("event", "body", "text", "content", "_raw", "output", "data", "_source", "stringValue"),
 )
 """Fields with the message, the most specific first."""
 _EXCEPTIONS = ("exc_info", "exception", "exc_text", "stack_trace", "traceback", "full_message")
@@ -52,6 +52,7 @@ def record_in(text: str) -> Record | None:
         fields = _pairs(text)
     else:
         return None
+    fields = {**{name.lower(): value for name, value in fields.items()}, **fields}
     message = _message(fields)
     if message is None:
         return None

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from cortexctl.engines.vllm.log.line import Line
 from cortexctl.engines.vllm.log.tracebacks import frames
 
-_BANNER = re.compile(r"vLLM (?:API )?server version|^[ ▄█▀▌▐]{0,60}version \d{1,4}\.\d")
+_BANNER = re.compile(r"vLLM (?:API )?server version|^NVIDIA Release \d|^[ ▄█▀▌▐]{0,60}version \d{1,4}\.\d")
 _UP = ("Application startup complete", "Uvicorn running on")
 _ALIVE = re.compile(
-    r"\"(?:GET|POST) /\S{0,500} HTTP/\d\.\d\" 2\d\d|Avg prompt throughput|Application startup complete"
+    r"\"(?:GET|POST) /\S{0,500} HTTP/\d\.\d\" [1-4]\d\d|Avg prompt throughput|Application startup complete"
     r"|Uvicorn running on"
 )
 _DEAD = re.compile(
@@ -22,6 +22,14 @@ _DEAD = re.compile(
 _ERROR = re.compile(r"^[\w.]{1,200}(?:Error|Exception|Interrupt)\b(?::|$)|^(?:Killed|Aborted|Segmentation fault)\b")
 
 
+_END = re.compile(
+    r"Engine core initialization failed|Engine process failed to start|Application shutdown complete"
+    r"|Finished server process|^vllm(?: serve)?: error: |^api_server\.py: error: "
+)
+_IMPORTS = re.compile(
+    r"(?:Automatically detected|No) platform|Available plugins for group|^Traceback \(most recent call"
+)
+"""What a server prints before its banner, and the engine's processes too."""
 _FURTHER_SERVER = re.compile(r"ApiServer_[1-9]")
 """With --api-server-count, each server may print a banner when the engine is ready."""
 
@@ -38,8 +46,22 @@ def last_start(lines: Sequence[Line]) -> list[Line]:
 
     Containers are separate if their names precede the lines, as in the log of a Compose project.
     """
-    beginning = {line.source: index for index, line in enumerate(lines) if begins(line)}
+    beginning = _beginnings(lines)
     return [line for index, line in enumerate(lines) if index >= beginning.get(line.source, 0)]
+
+
+def _beginnings(lines: Sequence[Line]) -> dict[str, int]:
+    """Container -> the index of the first line of its last start. A start may fail before its banner."""
+    beginning: dict[str, int] = {}
+    ended: set[str] = set()
+    for index, line in enumerate(lines):
+        imports = not line.process and line.source in ended and _IMPORTS.search(line.text)
+        if imports or begins(line):
+            beginning[line.source] = index
+            ended.discard(line.source)
+        elif _END.search(line.text):
+            ended.add(line.source)
+    return beginning
 
 
 def is_up(line: Line) -> bool:
