@@ -265,7 +265,7 @@ PATTERNS = (
     fixed(
         "refused-by-config",
         r"\b\d+ validation errors? for (\w+)\n(?:[A-Za-z_]\S*\n)? *(?:Value error"
-        r"|Assertion failed), (.+?)\.?(?: \[type=\w+_error.*|$)",
+        r"|Assertion failed), (?! *\[type)(.+?)\.?(?: \[type=\w+_error.*|$)",
         r"vLLM refuses the configuration (\1): \2",
         "correct the value in `args` that this sentence names; `cortexctl validate` checks the others",
         vague=True,

@@ -122,8 +122,9 @@ PATTERNS = (
     fixed(
         "package-missing",
         r"requires the following packages that were not found in your environment: ([\w, -]+?)\. Run"
-        r"|ModuleNotFoundError: No module named '([^']+)'",
-        r"the image lacks a Python package that the model needs: \1\2",
+        r"|ModuleNotFoundError: No module named '([^']+)'|Please install (vllm\[[\w,-]+\]) for"
+        r"|ImportError: ([\w-]+) is not installed\. Please install",
+        r"the image lacks a Python package that the model needs: \1\2\3\4",
         "build an image on top of this one with `RUN pip install` for that package, and set `image` to it",
     ),
     fixed(
@@ -170,6 +171,15 @@ PATTERNS = (
         r"There is no module or parameter named '([^']+)' in (\w+)",
         r"the checkpoint has a weight \1 that \2 in this release does not use",
         "pin the vLLM release that the model's card names; check that `source` is not an adapter or another variant",
+    ),
+    fixed(
+        "weight-name-unknown",
+        r"^KeyError: '((?:model|language_model|layers|visual|vision_tower|transformer)\.[\w.]+)'",
+        r"the checkpoint has a weight that this vLLM release does not expect: \1",
+        "pin the release that the model's card names; check that the quantisation is one that this release "
+        "supports for "
+        "this model",
+        vague=True,
     ),
     fixed(
         "weights-not-in-checkpoint",

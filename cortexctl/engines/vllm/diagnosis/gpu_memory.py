@@ -272,7 +272,7 @@ PATTERNS = (
         "device-out-of-memory",
         compiled(
             r"(?:CUDA|HIP|XPU) out of memory\..*|torch\.(?:cuda\.)?OutOfMemoryError.*|CUDA error: out of memory"
-            r"|CUBLAS_STATUS_ALLOC_FAILED"
+            r"|CUDA driver error: out of memory|CUBLAS_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)"
         ),
         _device_out_of_memory,
         vague=True,

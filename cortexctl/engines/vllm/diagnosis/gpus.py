@@ -64,7 +64,8 @@ PATTERNS = (
     ),
     fixed(
         "no-toolkit",
-        r"could not select device driver|nvidia-container-cli|libnvidia-ml\.so\.1: cannot open shared object",
+        r"could not select device driver|unknown or invalid runtime name: nvidia|no known GPU vendor found"
+        r"|nvidia-container-cli|libnvidia-ml\.so\.1: cannot open shared object",
         "the Docker daemon cannot provide GPUs on this host",
         'install the NVIDIA container toolkit there, or set gpus = "none"',
     ),
@@ -195,7 +196,9 @@ PATTERNS = (
     ),
     fixed(
         "no-cuda-compiler",
-        r"Could not find nvcc|nvcc: not found|RuntimeError: Ninja is required to load C\+\+ extensions",
+        r"Could not find nvcc|nvcc: not found|RuntimeError: Ninja is required to load C\+\+ extensions"
+        r"|No such file or directory: '(?:/[\w./-]{1,100})?nvcc'|CUDA_HOME environment variable is not set"
+        r"|Could not find CUDA installation|Unsupported NVCC version",
         "the image has no CUDA compiler, but a kernel has to be compiled at start",
         "use a vLLM image with prebuilt kernels, or turn that kernel off "
         r'(env.VLLM_USE_FLASHINFER_SAMPLER = "0")',
@@ -203,7 +206,8 @@ PATTERNS = (
     fixed(
         "library-mismatch",
         r"undefined symbol: \S+|lib(?:cudart|cublas\w*|cudnn\w*|nvrtc"
-        r"|cufile)\.so\.\d+: cannot open shared object|version `(GLIBC\w*_[\d.]+)' not found",
+        r"|cufile)\.so\.\d+: cannot open shared object|version `(GLIBC\w*_[\d.]+)' not found"
+        r"|is required for a normal functioning of this module, but found|No module named 'vllm\._\w+'",
         r"libraries in the image do not match \1: something was installed over vLLM's own",
         "pin an unmodified vLLM image",
     ),

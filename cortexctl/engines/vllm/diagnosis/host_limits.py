@@ -140,8 +140,22 @@ PATTERNS = (
     ),
     fixed(
         "no-such-program",
-        r'exec: "([^"]+)": executable file not found',
-        r"the image does not contain the program \1",
+        r"exec: \"([^\"]+)\": executable file not found"
+        r"|^\S*sh: (?:line )?\d+: (?:exec: )?([\w./-]+): (?:command )?not found"
+        r"|No module named '?(vllm)\b(?!\._)",
+        r"the image does not contain the program \1\2\3",
         "pin an image that contains vLLM (`vllm/vllm-openai:vX.Y.Z`), and set its release with `vllm_version`",
+    ),
+    fixed(
+        "no-such-image",
+        r"manifest for (\S+) not found|pull access denied for ([^\s,]+)",
+        r"the registry does not have the image \1\2, or it is private",
+        "correct `image` (vLLM's tags are vX.Y.Z), or log in to its registry on the host: `docker login`",
+    ),
+    fixed(
+        "registry-rate-limit",
+        r"toomanyrequests: ",
+        "the registry of the image refuses further downloads from this address for now",
+        "wait, log in to the registry on the host (`docker login`), or use a mirror in `image`",
     ),
 )

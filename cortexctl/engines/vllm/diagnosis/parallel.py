@@ -150,7 +150,8 @@ PATTERNS = (
     ),
     fixed(
         "gloo-not-connected",
-        r"Gloo connectFullMesh failed|Unable to find address for: (\w+)|Unable to resolve hostname to a "
+        r"Gloo connectFullMesh failed|Bootstrap : no socket interface found|Unable to find address for: (\w+)"
+        r"|Unable to resolve hostname to a "
         r"\(local\) address",
         r"the processes could not find each other's network address \1",
         'set env.GLOO_SOCKET_IFNAME and env.NCCL_SOCKET_IFNAME to the active interface ("eth0" in a container)',

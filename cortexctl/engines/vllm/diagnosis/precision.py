@@ -235,8 +235,8 @@ PATTERNS = (
     fixed(
         "attention-kernel-not-for-gpu",
         r"\b(FlashMLA|FlashInfer MLA|CUTLASS MLA|FA ?version \d|FA\d|Flash ?Attention \d) (?:is|are) "
-        r"(?:not|only) supported\b",
-        r"the attention kernel \1 does not support this GPU",
+        r"(?:not|only) supported\b|\b(FlashInfer) requires GPUs with\b",
+        r"the attention kernel \1\2 does not support this GPU",
         "remove args.attention_backend, env.VLLM_ATTENTION_BACKEND and env.VLLM_FLASH_ATTN_VERSION: vLLM chooses one; "
         "if it chose this one, pin a newer image",
         vague=True,

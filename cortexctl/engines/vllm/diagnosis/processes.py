@@ -63,6 +63,12 @@ PATTERNS = (
         ),
     ),
     fixed(
+        "cuda-before-fork",
+        r"Cannot re-initialize CUDA in forked subprocess",
+        "CUDA was initialised before the server started its processes by fork",
+        'set env.VLLM_WORKER_MULTIPROC_METHOD = "spawn"',
+    ),
+    fixed(
         "segmentation-fault",
         r"!!!!!!! Segfault encountered !!!!!!!|Fatal Python error: Segmentation fault",
         r"it crashed inside native code",

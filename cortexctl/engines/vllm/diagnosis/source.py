@@ -60,6 +60,13 @@ PATTERNS = (
         "set source.revision to a commit or tag of the repository",
     ),
     fixed(
+        "no-such-file-in-repository",
+        r"Entry Not Found for url: (\S+?)\.?$",
+        r"the repository does not have the file that vLLM requests: \1",
+        "check that `source.repo` is a model in Hugging Face's form (config.json, safetensors): not an adapter, nor a "
+        "repository with only GGUF files",
+    ),
+    fixed(
         "no-such-repository",
         r"RepositoryNotFoundError|Repository Not Found for url"
         r"|(?<!\S)(\S+) is not a local folder and is not a valid model identifier",
