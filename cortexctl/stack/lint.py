@@ -71,7 +71,7 @@ def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnosti
 
 def _unknown_release(image: str, tag: str, at: At) -> Diagnostic:
     """The tag may look like a release, and count those of another project."""
-    is_number = re.match(r"v?\d+\.\d+\.\d+", tag)
+    is_number = re.match(r"v?\d+\.\d+\.\d+(?:\.\w+)?(?=$|[-_+])", tag)
     whose = f"the tag of the image \"{image}\" counts that repository's releases, not vLLM's"
     return warning(
         "CX205",

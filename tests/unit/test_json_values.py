@@ -87,6 +87,9 @@ def test_an_import_reads_the_table_of_a_command_line(version: str) -> None:
         ("compilation_config", '{"mode": 3}', "compilation_config = { mode = 3 }"),
         ("limit_mm_per_prompt", "image=1,video=0", "limit_mm_per_prompt = { image = 1, video = 0 }"),
         ("allowed_origins", '["*"]', 'allowed_origins = ["*"]'),
+        ("allowed_origins", "*", 'allowed_origins = ["*"]'),
+        ("allowed_methods", "GET,POST", 'allowed_methods = ["GET", "POST"]'),
+        ("speculative_config", '{"method": "eagle3"', "its last bracket is missing"),
         ("hf_overrides", json.dumps('{"a": 1}'), "hf_overrides = { a = 1 }"),
         ("speculative_config", '{"api_key": "Xy12345"}', "[models.NAME.args.speculative_config]"),
         ("speculative_config", '{"a": null}', "[models.NAME.args.speculative_config]"),
@@ -113,6 +116,7 @@ def test_the_help_is_the_table_to_write(name: str, text: str, fix: str) -> None:
         ("{image: 1}", "put the whole value in single quotes"),
         ('{"image": True}', "JSON writes true, false and null"),
         ('{"image": 1,}', "a comma after its last item"),
+        ('{"image": 1', "its last bracket is missing"),
     ],
 )
 def test_a_usual_slip_in_json_is_named(text: str, hint: str) -> None:

@@ -225,3 +225,9 @@ def test_a_refused_value_has_what_to_write(argv: list[str], text: str) -> None:
     verdict = judge(["m", *argv], "0.23.0")
     assert verdict.verdict in {"value", "choice", "ambiguous", "explicit"}
     assert any(text in refused for refused in verdict.refused), verdict.refused
+
+
+def test_a_short_option_with_two_dashes_in_extra_args_is_named() -> None:
+    (finding,) = check_extra_args(["--dp", "2"], "0.23.0", {})
+    assert finding.help == "write -dp or --data-parallel-size"
+    assert " : " not in finding.summary

@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.command.parse import parse, read_word
 from cortexctl.engines.vllm.command.replacements import known_release, ranges, replacement
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.reserved_words import without_reserved
-from cortexctl.engines.vllm.command.spelling import Slip, one_dash, slip_in
+from cortexctl.engines.vllm.command.spelling import Slip, one_dash, slip_in, slips_in_line
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
 from cortexctl.text.suggest import nearest
 
@@ -41,9 +41,9 @@ def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str
             summary = f"{problem.word} is set by cortexctl"
             findings.append(ArgumentIssue(problem.option, "CX304", summary, RESERVED[problem.option]))
         else:
-            findings.append(
-                ArgumentIssue(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}")
-            )
+            refused = f"{problem.word}: {problem.text}" if problem.word else f"a word of extra_args: {problem.text}"
+            advice = next((slip.fix for slip in slips_in_line(argv, of)), "")
+            findings.append(ArgumentIssue(problem.option, "CX301", f"vLLM {version} refuses {refused}", advice))
     return [*findings, *misread(parsed.options, of), *check_unknown(parsed.unknown, version, RESERVED)]
 
 

@@ -49,6 +49,8 @@ def as_table(option: Option, text: str) -> str:
         value = decoded(text) if option.repeats or option.nargs not in {None, "?"} else None
         is_list = isinstance(value, list) and not shape_of_secret(text)
         return f"write it without the quotes around it: {option.name} = {toml_value(value)}" if is_list else ""
+    if option.name in LISTS and re.fullmatch(r"[\w*./:,-]+", text):
+        return f"write {option.name} = {toml_value(text.split(','))}"
     pairs = dict(part.split("=") for part in text.split(",")) if _PAIRS.fullmatch(text.strip()) else {}
     value = decoded(text) or {key: int(number) for key, number in pairs.items()}
     if not value or not is_json_value(option, value):
@@ -78,6 +80,8 @@ def json_hint(text: str) -> str:
         return "JSON writes true, false and null, not True, False and None"
     if '"' not in text and re.search(r"[{,]\s*\w+\s*:", text):
         return "its quotes are missing, as after a shell has removed them: put the whole value in single quotes"
+    if text.count("{") > text.count("}") or text.count("[") > text.count("]"):
+        return "its last bracket is missing, as after a shell has split it: put the whole value in single quotes"
     return "it has a comma after its last item" if re.search(r",\s*[}\]]", text) else ""
 
 
