@@ -203,3 +203,43 @@ def test_a_start_that_ends_with_waiting_hangs() -> None:
 )
 def test_waiting_that_ends_or_is_idle_is_no_hang(log: list[str]) -> None:
     assert diagnose(log) is None
+
+
+OTHERS = [
+    "webui-1   | httpx.ConnectError: [Errno 111] Connection refused http://chat:8000/v1/models",
+    "db-1      | 2026-05-01 20:49:35 UTC [1] ERROR:  relation does not exist",
+]
+
+
+def test_other_programs_of_a_compose_project_are_not_judged() -> None:
+    healthy = [f"chat-1    | {line}" for line in (LOGO, READY, UP)]
+    assert serves(read_lines([*OTHERS, *healthy, *OTHERS]))
+    assert pattern_of([*healthy, *OTHERS]) == ""
+    assert pattern_of([*OTHERS, *(f"chat-1    | {line}" for line in (LOGO, OTHER)), *OTHERS]) == "no-cache-at-all"
+    early = [f"chat-1    | {line}" for line in EARLY]
+    assert not serves(read_lines([f"embed-1   | {line}" for line in (LOGO, READY, UP)] + early))
+    assert pattern_of(OTHERS) == "hub-not-reached"
+
+
+def test_a_server_whose_access_log_is_off_serves() -> None:
+    log = [
+        LOGO,
+        READY,
+        "(APIServer pid=1) INFO 11-24 00:40:00 [api_server.py:1900] Starting vLLM API server 0 on http://0.0.0.0:8000",
+    ]
+    assert serves(read_lines(log))
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "(EngineCore pid=7) INFO 11-24 00:33:00 [shm_broadcast.py:466] No available shared memory broadcast block found in 60 seconds. This typically happens when",
+        "WARNING 11-24 00:33:00 [shm_broadcast.py:268] No available block found in 60 second. ",
+        "(VllmWorker rank=0 pid=7) DEBUG 11-24 00:33:00 [shm_broadcast.py:313] No available shared memory broadcast block found in 60 second.",
+    ],
+)
+def test_processes_that_wait_for_each_other_are_a_cause_in_the_form_of_every_release(report: str) -> None:
+    between = "(APIServer pid=1) DEBUG 11-24 00:33:05 [utils.py:741] Waiting for 1 local, 0 remote core engine proc(s) to start."
+    assert pattern_of([LOGO, *([report, between] * 5)]) == "ranks-wait"
+    assert pattern_of([LOGO, report, between]) == ""
+    assert pattern_of([LOGO, *([report] * 5), READY]) == ""

@@ -119,7 +119,9 @@ def died_silently(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
 
 MOST_WAITS = 2
 """Reports of waiting, one a minute, that are usual while kernels are compiled."""
-_WAITS = "No available shared memory broadcast block found"
+_WAITS = re.compile(r"No available (?:shared memory broadcast )?block found in \d+ second")
+_STILL_WAITS = re.compile(r"Waiting for \d+ local, \d+ remote core engine proc")
+"""The API server, between the reports of the engine."""
 
 
 def hangs(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
@@ -129,10 +131,13 @@ def hangs(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
     """
     if any(is_up(line) for line in lines):
         return None
-    with_text = [index for index, line in enumerate(lines) if line.text.strip()]
-    waits = 0
-    while waits < len(with_text) and _WAITS in lines[with_text[-1 - waits]].text:
-        waits += 1
+    waits = last = 0
+    for index in range(len(lines) - 1, -1, -1):
+        text = lines[index].text
+        if _WAITS.search(text):
+            waits, last = waits + 1, max(last, index)
+        elif text.strip() and not _STILL_WAITS.search(text):
+            break
     if waits <= MOST_WAITS:
         return None
     return (
@@ -142,5 +147,5 @@ def hangs(lines: Sequence[Line]) -> tuple[str, str, str, int] | None:
             "if it compiles for the first time, wait; otherwise set args.disable_custom_all_reduce = true and "
             'env.NCCL_P2P_DISABLE = "1", and check `nvidia-smi` for a GPU with 100% load or an error'
         ),
-        with_text[-1],
+        last,
     )

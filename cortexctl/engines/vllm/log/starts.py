@@ -12,7 +12,7 @@ _BANNER = re.compile(r"vLLM (?:API )?server version|^NVIDIA Release \d|^[ ▄█
 _UP = ("Application startup complete", "Uvicorn running on")
 _ALIVE = re.compile(
     r"\"(?:GET|POST) /\S{0,500} HTTP/\d\.\d\" [1-4]\d\d|Avg prompt throughput|Application startup complete"
-    r"|Uvicorn running on"
+    r"|Uvicorn running on|Starting vLLM API server(?: \d+)? on "
 )
 _DEAD = re.compile(
     r"Shutting down|Application shutdown complete|Finished server process|EngineDeadError"
@@ -26,10 +26,16 @@ _END = re.compile(
     r"Engine core initialization failed|Engine process failed to start|Application shutdown complete"
     r"|Finished server process|^vllm(?: serve)?: error: |^api_server\.py: error: "
 )
+_ENDS = ("failed", "complete", "Finished", "error: ")
+"""One of them is in each line that _END matches; most lines have none."""
 _IMPORTS = re.compile(
     r"(?:Automatically detected|No) platform|Available plugins for group|^Traceback \(most recent call"
 )
 """What a server prints before its banner, and the engine's processes too."""
+_IS_VLLM = re.compile(
+    r"vLLM (?:API )?server version|packages/vllm/|bin/vllm\b|vllm\.(?:entrypoints|v1|engine)|^vllm(?: serve)?: error: "
+    r"|^usage: (?:vllm|api_server)"
+)
 _FURTHER_SERVER = re.compile(r"ApiServer_[1-9]")
 """With --api-server-count, each server may print a banner when the engine is ready."""
 
@@ -46,8 +52,18 @@ def last_start(lines: Sequence[Line]) -> list[Line]:
 
     Containers are separate if their names precede the lines, as in the log of a Compose project.
     """
+    lines = _without_other_programs(lines)
     beginning = _beginnings(lines)
     return [line for index, line in enumerate(lines) if index >= beginning.get(line.source, 0)]
+
+
+def _without_other_programs(lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines of a Compose project without those of containers in which vLLM does not run, if it runs in any."""
+    sources = {line.source for line in lines}
+    if len(sources - {""}) < 2:
+        return lines
+    own = {line.source for line in lines if line.source and (line.process or _IS_VLLM.search(line.text))}
+    return [line for line in lines if not line.source or line.source in own] if own else lines
 
 
 def _beginnings(lines: Sequence[Line]) -> dict[str, int]:
@@ -59,7 +75,7 @@ def _beginnings(lines: Sequence[Line]) -> dict[str, int]:
         if imports or begins(line):
             beginning[line.source] = index
             ended.discard(line.source)
-        elif _END.search(line.text):
+        elif any(sign in line.text for sign in _ENDS) and _END.search(line.text):
             ended.add(line.source)
     return beginning
 
@@ -87,7 +103,8 @@ def serves(lines: Sequence[Line]) -> bool:
             alive[line.source] = True
         elif begins(line) or (not is_inside and _ends(line)):
             alive[line.source] = False
-    return bool(alive) and all(alive.values())
+    containers = {line.source for line in start if line.source}
+    return bool(alive) and all(alive.values()) and containers <= alive.keys()
 
 
 def _ends(line: Line) -> bool:
