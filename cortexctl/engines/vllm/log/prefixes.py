@@ -33,8 +33,9 @@ _END = r"(?::?[ ]?[|\u2502-](?:[ ]|$)|:?[ ]|\t|:?$)"
 """The end of a stamp: before one blank a colon, a bar or a dash. More blanks are the indentation of the message."""
 
 _UPPER = (
-    r"(?:(?P<error_{0}>ERROR|CRITICAL|FATAL|SEVERE|PANIC|ALERT|EMERG)|(?P<warning_{0}>WARNING|WARN|NOTICE)"
-    r"|(?P<info_{0}>INFO|DEBUG|TRACE|VERBOSE))\b"
+    r"(?:(?P<error_{0}>ERROR|CRITICAL|FATAL|SEVERE|PANIC|ALERT|EMERG)"
+    r"|(?P<warning_{0}>(?<!NCCL )(?:WARNING|WARN|NOTICE))"
+    r"|(?P<info_{0}>INFO|DEBUG|TRACE|VERBOSE))\b(?![ ]{0,3}\]?[ ](?:-[ ])?PyProcess[ ])"
 )
 _LOWER = (
     r"(?:(?P<error_{0}>error|err|critical|crit|fatal|severe|panic)|(?P<warning_{0}>[Ww]arning|[Ww]arn|[Nn]otice)"
@@ -42,7 +43,10 @@ _LOWER = (
 )
 _SET_OFF = r"(?=\]|[ ]?[|]|[ ]-[ ]|\t)"
 """Behind a level in lower case, which could otherwise be the first word of a sentence."""
-_NAME = r"(?:[A-Za-z_]\w{0,60}(?:\.|::)){1,8}[a-z_]\w{0,60}(?=:[ ]|[ ][-|][ ])|[a-z_][\w-]{0,60}(?=[ ][-|][ ])"
+_NAME = (
+    r"(?!api_server\.py: error: )(?:[A-Za-z_]\w{0,60}(?:\.|::)){1,8}[a-z_]\w{0,60}(?=:[ ]|[ ][-|][ ])"
+    r"|[a-z_][\w-]{0,60}(?=[ ][-|][ ])"
+)
 """The name of a logger: the last part of an error's class begins with a capital."""
 _PLACE = (
     r"(?:[ ]{0,8}[-|:,][ ]?|[ \t]{1,2}|[ ]{3,8}(?=[\w./-]{1,100}\.\w{1,6}:\d))"
