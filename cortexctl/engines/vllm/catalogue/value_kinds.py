@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +35,16 @@ def convert(kind: str, word: str, *, unset: bool = False, sizes: bool = False) -
 
 
 def _size(word: str) -> int:
-    """8k is 8000 and 8K is 8192; 1.5k is 1500 and 1.5K is an error."""
+    """8k is 8000 and 8K is 8192; 1.5k is 1500 and 1.5K is an error. Raises ValueError."""
     match = _SIZE.fullmatch(word.strip())
     if not match:
         return int(word)
     number, suffix = match.groups()
     if suffix.islower():
-        return int(float(number) * int(1000 ** _POWERS[suffix]))
+        size = float(number) * int(1000 ** _POWERS[suffix])  # a float, as in vLLM
+        if math.isinf(size):
+            raise ValueError(f"{number[:20]}… is too large for a number")
+        return int(size)
     return int(number) * int(1024 ** _POWERS[suffix.lower()])
 
 
