@@ -123,8 +123,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, live: LiveDaemon) -> Path:
     return path
 
 
-def write(path: Path, length: int) -> None:
-    path.write_text(STACK.replace("LENGTH", str(length)))
+def write(path: Path, length: int, more: str = "") -> None:
+    path.write_text(STACK.replace("LENGTH", str(length) + more))
 
 
 def lengths() -> list[int]:
@@ -157,13 +157,13 @@ def test_a_rolling_replacement_answers_every_request(
 def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_rolls_it_back(
     live: LiveDaemon, stack: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    write(stack, 999_999)
+    write(stack, 2048, ", max_num_seqs = 128, max_num_batched_tokens = 64")
     before = {name: live.inspect(name)["Id"] for name in NAMES}
     with running_client() as client:
         failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     summary = report(client, record_property)
     assert failed.code == 1, failed.out + failed.err
-    assert "4096" in failed.out.partition("fix  ")[2].partition("\n")[0], failed.out
+    assert "args.max_num_seqs = 64" in failed.out.partition("fix  ")[2].partition("\n")[0], failed.out
     assert "1 rolled back" in failed.out
     assert "1 not started" in failed.out
     assert {name: live.inspect(name)["Id"] for name in NAMES} == before

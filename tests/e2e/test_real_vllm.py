@@ -128,13 +128,23 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveDaemon, stac
     assert live.containers()[SERVING] == "running"
 
 
-def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveDaemon, stack: Path) -> None:
+def test_a_length_that_the_model_cannot_take_is_refused_before_the_start(live: LiveDaemon, stack: Path) -> None:
     edit(stack, "max_model_len = 1024", "max_model_len = 999999")
-    failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
+    refused = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     edit(stack, "max_model_len = 999999", "max_model_len = 1024")
+    assert refused.code == 1
+    assert "Error[CX316] vLLM 0.32.0 would refuse to start: max_model_len is longer than the model" in refused.err
+    assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
+
+
+def test_limits_that_contradict_each_other_are_diagnosed(live: LiveDaemon, stack: Path) -> None:
+    wrong = "max_model_len = 1024\nmax_num_seqs = 128\nmax_num_batched_tokens = 64"
+    edit(stack, "max_model_len = 1024", wrong)
+    failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
+    edit(stack, wrong, "max_model_len = 1024")
     assert failed.code == 1
-    assert "cause  max_model_len 999999 is more than the model supports (4096)" in failed.out
-    assert "fix    set args.max_model_len = 4096" in failed.out
+    assert "cause  a batch of 64 tokens cannot hold 128 sequences" in failed.out
+    assert "fix    set args.max_num_seqs = 64, or args.max_num_batched_tokens = 128" in failed.out
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 
 
