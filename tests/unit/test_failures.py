@@ -62,13 +62,18 @@ def test_without_a_failure_the_change_is_done(name: str, tmp_path: Path) -> None
 GATED = ("create", "replace_stop_first", "replace_start_first", "start", "rollback")
 
 
+def is_harmless(case: Case) -> bool:
+    """A slow answer, and a lost one in the gate: it only reads, and asks again."""
+    return case.failure == "late 5s" or (case.step, case.failure) == ("pass_gate", "answer lost")
+
+
 @pytest.mark.parametrize("name", GATED)
 def test_after_the_gate_the_new_container_serves_whatever_fails(name: str, tmp_path: Path) -> None:
     """Before its gate, the new container never has the serving name."""
     steps = list(named_steps(STORIES[name](tmp_path).plan()))
     for case in (c for c in CASES if c.story == name):
         serving = [text.removesuffix(" (no restart)") for text in case.serves.split(", ")]
-        if case.failure == "late 5s" or steps.index(case.step) > steps.index("pass_gate"):
+        if is_harmless(case) or steps.index(case.step) > steps.index("pass_gate"):
             assert any(text.startswith("new") for text in serving), case
         else:
             assert "new" not in serving, case
@@ -83,7 +88,7 @@ def test_exit_code_1_means_that_everything_is_unchanged_and_5_that_something_is_
     for case in CASES:
         match case.exit_code:
             case 0:
-                assert (case.fate, case.failure) == ("done", "late 5s"), case
+                assert (case.fate, is_harmless(case)) == ("done", True), case
             case 1:
                 assert case.fate in {"rolled back", "failed", "not started"}, case
                 assert "new" not in case.serves, case
