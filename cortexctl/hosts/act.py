@@ -15,7 +15,7 @@ import docker.errors
 import docker.types
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
-from cortexctl.hosts import http, lock, lock_volume, log, named_image, network, podman, read, record_volumes
+from cortexctl.hosts import http, lock, lock_volume, log, network, podman, read, record_volumes
 from cortexctl.hosts.client import docker_client
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
@@ -35,7 +35,7 @@ from cortexctl.observed.container_list import (
     parse_named_release,
 )
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.daemon_json import DISTRIBUTION, IMAGE, LOGGED, PULLED, TOUCHED
+from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, IMAGE, LOGGED, PULLED, TOUCHED
 from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
@@ -107,9 +107,8 @@ class DockerDaemon:
         restart = podman.policy_of_new(self._at.name, spec) if self._is_podman else podman.NO_RESTART
         with self._translated_errors(f"create {launch.name}"):
             try:
-                self._created[launch.name] = named_image.create(
-                    self._api,
-                    launch,
+                answer = self._api.create_container(
+                    image=launch.image,
                     name=launch.name,
                     entrypoint=list(launch.entrypoint),
                     command=list(launch.command),
@@ -122,6 +121,7 @@ class DockerDaemon:
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
+                self._created[launch.name] = CREATED(answer)["Id"]
             except docker.errors.APIError as cause:
                 if not podman.is_taken(cause) or not self._is_there(launch.name, spec):
                     raise

@@ -57,7 +57,7 @@ def test_a_no_op_plan_is_one_list_request(live: LiveDaemon, tmp_path: Path) -> N
     for number in (1, 10, 50):
         many(live, tmp_path / "stack.toml", number)
         assert len(live.containers()) == number
-        with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        with counting_proxy(tmp_path / f"proxy-{number}.sock", live.docker) as (url, counted):
             ran = live.cortexctl("plan", str(tmp_path / "stack.toml"), "--detailed-exitcode", DOCKER_HOST=url)
         assert ran.code == 0, ran.out
         assert "No changes." in ran.out

@@ -236,24 +236,27 @@ class Gate:
         return status
 
     def _alive(self) -> ContainerState:
-        state = self._state()
+        state, was_lost = self._state()
         if not state.running and state.exit_code == KILLED and not state.oom_killed:
             self.clock.sleep(LATE_NOTICE)
-            state = self._state()
+            state, _ = self._state()
         if state.oom_killed or not state.running or state.restarts:
-            raise self._failed("process", self._end_text(state), ended=state)
+            lost = ", while its daemon had stopped answering" if was_lost else ""
+            raise self._failed("process", self._end_text(state) + lost, ended=state)
         self.reporter.probe("process", ok=True)
         return state
 
-    def _state(self) -> ContainerState:
-        """A daemon that does not answer is asked again: its connection may have broken, which is not the server's
-        fault. Raises DaemonError.
+    def _state(self) -> tuple[ContainerState, bool]:
+        """The state, and whether the daemon did not answer at first. It is asked again: its connection may have broken,
+        which is not the server's fault. Raises DaemonError.
         """
         until = self.clock.elapsed() + REACHED_WITHIN
+        was_lost = False
         while True:
             try:
-                return self.daemon.state(self.container)
+                return self.daemon.state(self.container), was_lost
             except DaemonUnreachable:
+                was_lost = True
                 if self.clock.elapsed() >= until:
                     raise
             self.clock.sleep(SLOW_POLL)
