@@ -355,8 +355,11 @@ def test_an_apply_outlives_its_ssh_process(site: Site, strategy: str) -> None:
     site.write(site.ssh, start="4", strategy=strategy)
     apply = site.start("apply", stack, "--auto-approve")
     wait_until(lambda: site.containers().get("vllm-model-tiny--g2") == "running")
+    # the request that started it has its answer once the gate has run a program inside
+    wait_until(lambda: site.docker("inspect", "--format", "{{json .ExecIDs}}", "vllm-model-tiny--g2").strip() != "null")
     for process in site.ssh_processes():
-        os.kill(process, 9)
+        with suppress(ProcessLookupError):  # a request to the ssh process ends by itself
+            os.kill(process, 9)
     code, output = apply.end()
     assert code == 0, output
     assert site.containers() == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}

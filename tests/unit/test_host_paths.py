@@ -19,7 +19,7 @@ from cortexctl.hosts.transport import Connection, Transport
 from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS, NO_BRIDGE_HERE, NO_DIRECT_PATH, PathFacts
 from tests.fakes.daemon_socket import talking_daemon
-from tests.fakes.sockets import serving_on
+from tests.fakes.sockets import read_request, serving_on
 
 NETWORKS = "/networks"
 
@@ -106,11 +106,10 @@ def test_over_tls_there_is_no_direct_path(tmp_path: Path) -> None:
 def test_a_refusal_of_all_programs_is_distinguished_from_a_missing_container(
     tmp_path: Path, status: int, *, refuses: bool
 ) -> None:
-    class Handler(socketserver.StreamRequestHandler):
+    class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            while self.rfile.readline().strip():
-                pass
-            self.wfile.write(b"HTTP/1.1 %d x\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n{}" % status)
+            read_request(self.request)
+            self.request.sendall(b"HTTP/1.1 %d x\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n{}" % status)
 
     with serving_on(tmp_path / "s", Handler) as url:
         facts = path_facts(Connection(Host("gpu-1", url, reach="exec"), Elsewhere(transport_to(url))), tests_exec=True)

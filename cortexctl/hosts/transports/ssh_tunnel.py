@@ -74,15 +74,27 @@ class SshTunnel:
         return "ssh, one program per request" if self._by_program else "ssh"
 
     def connect(self, seconds: float) -> socket.socket:
-        with self._guard:
-            process = self._opened(seconds)
-            connection = self._program(process) if self._by_program else None
-        if connection is None:
-            connection = _connected(process.socket, seconds)
+        connection = self._connected(seconds) or self._connected(seconds)
         if connection is None:
             raise self.fault(ConnectionResetError("the ssh connection ended"))
         connection.settimeout(seconds)
         return connection
+
+    def _connected(self, seconds: float) -> socket.socket | None:
+        """None if ssh has just ended: it is closed, so that the next call starts another one. No request is lost."""
+        with self._guard:
+            process = self._opened(seconds)
+            connection = self._program(process) if self._by_program else None
+        if connection is not None:
+            return connection
+        try:
+            return connected(str(process.socket), seconds)
+        except (ConnectionRefusedError, FileNotFoundError):
+            with self._guard:
+                process.close()
+        except OSError:
+            pass
+        return None
 
     def connect_to(self, address: str, port: int, seconds: float) -> socket.socket:
         with self._guard:
