@@ -5,7 +5,6 @@ invalid one.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from typing import Any
 
@@ -80,15 +79,6 @@ def gguf_form(text: str) -> str:
     if not text.endswith(".gguf"):
         raise ValueError(f'"{text}" is not a GGUF file: its name must end in .gguf')
     return text
-
-
-def json_form(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError):
-        raise ValueError("it contains a value that JSON does not support: a date, a time, inf or nan") from None
-    sorted_value: dict[str, Any] = json.loads(text)
-    return sorted_value
 
 
 _HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])"
