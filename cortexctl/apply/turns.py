@@ -8,10 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from cortexctl.plan.model import Plan
-from cortexctl.plan.steps import UNNOTICED, StartContainer, Step
-
-Place = tuple[str, str]
-"""Host and address of a change."""
+from cortexctl.plan.steps import UNNOTICED, Place, StartContainer, Step
 
 
 class Turns:
@@ -22,7 +19,7 @@ class Turns:
     def __init__(self, plan: Plan) -> None:
         self.done: set[str] = set()
         self._limit = plan.parallel_starts
-        self._starting = {_place(s) for s in plan.steps if isinstance(s.task, StartContainer)}
+        self._starting = {s.place for s in plan.steps if isinstance(s.task, StartContainer)}
         self._pending: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._started: set[Place] = set()
@@ -46,12 +43,12 @@ class Turns:
         """
         ready = [s for s in self._pending.values() if self.done.issuperset(s.after)]
         if not begins_more:
-            ready = [s for s in ready if s.address and _place(s) in self._underway]
-        ready = [s for s in ready if s.host not in self._closed or not s.address or _place(s) in self._underway]
+            ready = [s for s in ready if s.address and s.place in self._underway]
+        ready = [s for s in ready if s.host not in self._closed or not s.address or s.place in self._underway]
         starts = self._starts_now()
         taken: list[Step] = []
-        for step in sorted(ready, key=lambda s: not s.address or _place(s) not in self._started):
-            is_start = _place(step) in self._starting - self._started
+        for step in sorted(ready, key=lambda s: not s.address or s.place not in self._started):
+            is_start = step.place in self._starting - self._started
             if len(taken) == free:
                 break
             if is_start and starts[step.host] >= self._limit:
@@ -76,7 +73,7 @@ class Turns:
         self.close(step.host)
         del self._running[step.id]
         here = (s for s in self._pending.values() if s.host == step.host and s.address)
-        lost = {step.id, *(s.id for s in here if _place(s) not in self._underway)}
+        lost = {step.id, *(s.id for s in here if s.place not in self._underway)}
         self._drop(lost)
         while dependents := {s.id for s in self._pending.values() if lost.intersection(s.after)}:
             lost |= dependents
@@ -84,9 +81,9 @@ class Turns:
 
     def _run(self, step: Step) -> None:
         self._running[step.id] = self._pending.pop(step.id)
-        self._started.add(_place(step))
+        self._started.add(step.place)
         if not isinstance(step.task, UNNOTICED):
-            self._underway.add(_place(step))
+            self._underway.add(step.place)
 
     def _drop(self, ids: Iterable[str]) -> None:
         for step_id in ids:
@@ -94,9 +91,5 @@ class Turns:
 
     def _starts_now(self) -> Counter[str]:
         """By host: the number of containers that start now."""
-        left = {_place(s) for s in (*self._pending.values(), *self._running.values())}
+        left = {s.place for s in (*self._pending.values(), *self._running.values())}
         return Counter(host for host, address in self._starting & self._started & left)
-
-
-def _place(step: Step) -> Place:
-    return step.host, step.address

@@ -82,15 +82,15 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
     removals = {(c.host, c.address) for c in changes if c.action is Action.REMOVE}
     last: dict[str, dict[str, str]] = {}
     for step in steps:
-        model = models.get((step.host, step.address))
+        model = models.get(step.place)
         if model:
             last.setdefault(model, {})[step.address] = step.id
     started: set[str] = set()
     waiting = []
     for step in steps:
-        model = models.get((step.host, step.address), "")
+        model = models.get(step.place, "")
         waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
-        goes = (step.host, step.address) in removals  # removals come first on their host, whatever waits
+        goes = step.place in removals  # removals come first on their host, whatever waits
         if step.address and step.address not in started and waits and not goes:
             step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
         started.add(step.address)

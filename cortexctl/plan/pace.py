@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from cortexctl.plan.model import Plan
-from cortexctl.plan.steps import Pause, StartContainer, Step
+from cortexctl.plan.steps import Pause, Place, StartContainer, Step
 
-Place = tuple[str, str]
-"""Host and address of a change."""
 Waits = Mapping[Place, Mapping[Place, int]]
 """In the order of the steps: the changes that each change waits for directly, and the pause after each in seconds."""
 
@@ -33,7 +31,7 @@ class Pace:
 
 def paces(plan: Plan) -> dict[str, Pace]:
     """By host, for each host with changes."""
-    waits, starts = _waits(plan), frozenset(_place(s) for s in plan.steps if isinstance(s.task, StartContainer))
+    waits, starts = _waits(plan), frozenset(s.place for s in plan.steps if isinstance(s.task, StartContainer))
     seconds = {(c.host, c.address): c.cost.at_most or 0 for c in plan.effective}
     begins = _simulated(waits, dict.fromkeys(starts, 1), starts, plan.parallel_starts)[0]
     waves: dict[str, dict[int, list[str]]] = defaultdict(dict)
@@ -47,8 +45,8 @@ def _waits(plan: Plan) -> Waits:
     steps = {s.id: s for s in plan.steps}
     waits: dict[Place, dict[Place, int]] = {}
     for step in plan.steps:
-        if step.address and _place(step) not in waits:
-            waits[_place(step)] = dict(_before(step, steps, 0))
+        if step.address and step.place not in waits:
+            waits[step.place] = dict(_before(step, steps, 0))
     return waits
 
 
@@ -56,13 +54,9 @@ def _before(step: Step, steps: Mapping[str, Step], pause: int) -> Iterator[tuple
     """The changes that a step waits for, also over steps that belong to no change."""
     for before in (steps[i] for i in step.after):
         if before.address:
-            yield _place(before), pause
+            yield before.place, pause
         else:
             yield from _before(before, steps, pause + (before.task.seconds if isinstance(before.task, Pause) else 0))
-
-
-def _place(step: Step) -> Place:
-    return step.host, step.address
 
 
 def _bounds(waits: Waits, seconds: Mapping[Place, int], starts: Collection[Place], limit: int) -> dict[str, int]:
@@ -142,7 +136,8 @@ def _simulated(
         begins[place] = now
         heappush(ends, (now + seconds.get(place, 0), order[place]))
 
-    def is_ready(place: Place, now: int) -> None:
+    def release(place: Place, now: int) -> None:
+        """Begin it, or queue its start."""
         if place in starts:
             heappush(queues[place[0]], order[place])
         else:
@@ -151,7 +146,7 @@ def _simulated(
     now = 0
     for place in places:
         if not left[place]:
-            is_ready(place, now)
+            release(place, now)
     while True:
         while ends and ends[0][0] == now:
             ended = places[heappop(ends)[1]]
@@ -159,7 +154,7 @@ def _simulated(
             for place in behind[ended]:
                 left[place] -= 1
                 if not left[place]:
-                    is_ready(place, now)
+                    release(place, now)
         for host, queue in queues.items():
             while queue and running[host] < limit:
                 running[host] += 1

@@ -129,7 +129,7 @@ def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[s
         at = f"steps[{number}]"
         if step.host not in hosts:
             raise NotAsExpected("there is no such host", f"{at}.host")
-        if step.address and (step.host, step.address) not in changes:
+        if step.address and step.place not in changes:
             raise NotAsExpected("there is no such change", f"{at}.address")
         if not ids.issuperset(step.after):
             raise NotAsExpected("there is no such step", f"{at}.after")

@@ -136,6 +136,6 @@ def _spans(steps: Iterable[Step]) -> dict[Place, tuple[Step, Step]]:
     spans: dict[Place, tuple[Step, Step]] = {}
     for step in steps:
         if step.address:
-            place = (step.host, step.address)
+            place = step.place
             spans[place] = (spans[place][0], step) if place in spans else (step, step)
     return spans

@@ -155,6 +155,10 @@ UNNOTICED = AdoptContainer | CreateContainer | TryReach
 KIND_OF: dict[type[Task], str] = {task: kind for kind, task in TASK_KINDS.items()}
 
 
+Place = tuple[str, str]
+"""Host and address of a change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One task, run after all steps in `after` are done. `address` is empty for a host's own steps."""
@@ -164,3 +168,8 @@ class Step:
     address: str
     after: tuple[str, ...]
     task: Task
+
+    @property
+    def place(self) -> Place:
+        """The change that it belongs to."""
+        return self.host, self.address

@@ -17,8 +17,8 @@ from cortexctl.apply.run import apply_plan
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy
 from cortexctl.instance.spec import Publish
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.pace import Place, _bounds, _simulated, paces
-from cortexctl.plan.steps import StartContainer, Step
+from cortexctl.plan.pace import _bounds, _simulated, paces
+from cortexctl.plan.steps import Place, StartContainer, Step
 from tests.applying import locks
 from tests.fakes.world import World
 from tests.generated import modest

@@ -123,7 +123,7 @@ def steps_by_change(plan: Plan) -> Mapping[tuple[str, str], list[Step]]:
     """(host, address) -> its steps in order; (host, "") has the steps of the host itself."""
     by_change: dict[tuple[str, str], list[Step]] = {}
     for step in plan.steps:
-        by_change.setdefault((step.host, step.address), []).append(step)
+        by_change.setdefault(step.place, []).append(step)
     return by_change
 
 
