@@ -35,7 +35,9 @@ def _exec_problem(at: Connection) -> str:
     """A program in a container that does not exist: a daemon that runs programs answers that there is none."""
     body = json.dumps({"AttachStdout": True, "Cmd": ["true"]}).encode()
     answer = exchange(at.transport, "POST", f"/containers/{secrets.token_hex(32)}/exec", body=body)
-    return f"the daemon refuses to run programs in containers (status {answer.status})" * (answer.status in REFUSALS)
+    if answer.status in REFUSALS:
+        return f"the daemon refuses to run programs in containers (status {answer.status})"
+    return ""
 
 
 def _direct(at: Connection) -> tuple[str, str]:
