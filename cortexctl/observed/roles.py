@@ -15,10 +15,11 @@ from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.record import Applied
 
 
-def serving_now(wanted: Spec, existing: OwnedInstance | None) -> Owned | None:
+def serving_now(wanted: Spec, existing: OwnedInstance | None, applied: Applied | None = None) -> Owned | None:
     """The container to compare with, and to return to: the one with the serving name, even if it is down. If no
-    container has that name: one that was renamed by hand, or the newest running one, which a run leaves if it is killed
-    between its last renames. A container with the wanted spec is not such a case: the plan continues with it.
+    container has that name: one that was renamed by hand, or a running one, which a run leaves if it is killed between
+    its last renames. If several run, it is the one that was `applied` last: a later run may have started a candidate.
+    A container with the wanted spec is not such a case: the plan continues with it.
     """
     named = existing.serving if existing else None
     if existing is None or (named is not None and named.container.is_running):
@@ -29,8 +30,21 @@ def serving_now(wanted: Spec, existing: OwnedInstance | None) -> Owned | None:
     running = [
         o for o in existing.others if o.container.is_running and o.spec is not None and not _is_unproven(o, named)
     ]
-    newest = running[-1] if running else None
-    return newest if newest is not None and newest.spec != wanted else named
+    last = _last_applied(running, applied)
+    return last if last is not None and last.spec != wanted else named
+
+
+def _last_applied(running: list[Owned], applied: Applied | None) -> Owned | None:
+    """Of those that run without the serving name: the newest, if the record names none of them."""
+    recorded = [o for o in running if applied is not None and o.generation == applied.generation]
+    return next(reversed(recorded or running), None)
+
+
+def several_run(existing: OwnedInstance | None) -> bool:
+    """Whether only the record tells which of several running containers serves: none has the serving name."""
+    return (
+        existing is not None and existing.serving is None and sum(o.container.is_running for o in existing.others) > 1
+    )
 
 
 def _is_unproven(other: Owned, named: Owned | None) -> bool:
@@ -40,12 +54,12 @@ def _is_unproven(other: Owned, named: Owned | None) -> bool:
     return named is not None and is_younger(other, named) and is_generation_name(other.container.name)
 
 
-def unnamed_running(existing: OwnedInstance) -> Owned | None:
-    """The newest running container of an instance in which none has the serving name: it passed its gate, and its run
-    was killed before it got the name. None if there is no such container.
+def unnamed_running(existing: OwnedInstance, applied: Applied | None = None) -> Owned | None:
+    """The running container of an instance in which none has the serving name: it passed its gate, and its run was
+    killed before it got the name. If several run, the one that was `applied` last. None if there is no such container.
     """
     running = [o for o in existing.others if o.container.is_running]
-    return running[-1] if running and existing.serving is None else None
+    return _last_applied(running, applied) if existing.serving is None else None
 
 
 def is_unfinished_rollback(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
@@ -103,7 +117,7 @@ def beside(
     else:
         matching = [o for o in others if o.spec == wanted and not _is_retained(o, applied)]
         matching = [o for o in matching if o.container.is_running] or matching
-        young = _unfinished(others, unnamed_running(existing))
+        young = _unfinished(others, unnamed_running(existing, applied))
     candidate = matching[-1] if matching else None
     leftovers = tuple(o for o in young if o is not candidate and o is not existing.serving)
     retained = tuple(o for o in others if o is not candidate and o not in leftovers)
@@ -152,7 +166,7 @@ def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
         retained = tuple(o for o in generations if o not in young)
         candidate = young.pop() if young and not serving.container.is_running else None
         return Roles(serving, candidate, tuple(young), retained, tuple(duplicates))
-    running = unnamed_running(instance)
+    running = unnamed_running(instance, applied)
     if running is not None:
         others = [o for o in generations if o is not running]
         young = _unfinished(others, running)

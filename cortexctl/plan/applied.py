@@ -59,8 +59,8 @@ def _applied_spec(wanted: Instance, owned: OwnedInstance | None, observed: Obser
     """From the container that has the serving name, unless a later one had passed its gate when its run was killed. A
     container without that name may be retained or not gated; then the record decides.
     """
-    serving = serving_now(wanted.spec, owned)
     applied = applied_of(wanted, observed)
+    serving = serving_now(wanted.spec, owned, applied)
     if serving is None:
         return applied.spec if applied else None
     if applied is not None and _is_later(applied, serving):

@@ -12,7 +12,7 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.host import ImageFacts, ObservedContainer
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.roles import Beside, beside, first_to_go, is_unfinished_rollback, serving_now
+from cortexctl.observed.roles import Beside, beside, first_to_go, is_unfinished_rollback, serving_now, several_run
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.adopt.adopt import imported_fields
 from cortexctl.plan.conflicts import what_both_need
@@ -41,7 +41,7 @@ def decide(
     force: Force = NO_FORCE,
 ) -> list[Change]:
     """The change that turns `existing` into `wanted`, after the removal of what an interrupted apply left behind."""
-    serving = serving_now(wanted.spec, existing)
+    serving = serving_now(wanted.spec, existing, applied_of(wanted, observed))
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
     must_replace = (
@@ -182,7 +182,7 @@ def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
 def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether a container will be created for it, so that its image must be resolved."""
     serving = serving_now(wanted.spec, existing)
-    if serving is None or force.replace:
+    if serving is None or force.replace or several_run(existing):
         return True
     nothing_inspected = Observed(())
     return any(not f.in_place for f in fields_to_change(wanted, serving, nothing_inspected))
@@ -204,7 +204,7 @@ def needs_inspection(
     """The container to inspect, because its label differs only in fields that may have changed in place since, or
     because the record has changes in place; or, if `everything` is to be inspected, because it exists.
     """
-    serving = serving_now(wanted.spec, existing)
+    serving = serving_now(wanted.spec, existing, applied_of(wanted, observed))
     if serving is None or serving.spec is None or serving.imported:
         return ""
     recorded = applied_of(wanted, observed, serving)

@@ -67,7 +67,7 @@ class Story:
             return False
         seen, is_finished = len(self.world.events), False
         with killed_after(self.world, calls):
-            is_finished = self.world.apply(plan).exit_code == 0
+            is_finished = self.world.apply(plan, parallelism=1).exit_code == 0
         for event in self.world.events[seen:]:
             self._record_event(plan, event)
         return is_finished
@@ -143,6 +143,7 @@ _chapters = st.one_of(
 @settings(modest, max_examples=80)
 @given(st.sampled_from(["stop_first", "start_first"]), st.lists(_chapters, min_size=2, max_size=9), _lengths, _lengths)
 @example("start_first", [lambda s: s.apply(1, 2, 4), lambda s: s.apply(1, 1, None)], 1, 1)
+@example("start_first", [lambda s: s.apply(1, 2, 4), lambda s: s.only_drift(7), lambda s: s.apply(1, 1, 3)], 1, 2)
 def test_only_drift_restores_the_spec_that_was_applied_last(
     strategy: str, chapters: list[Callable[[Story], None]], a: int, b: int
 ) -> None:
