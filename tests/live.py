@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from cortexctl.hosts.http import exchange, get
 from cortexctl.hosts.read import observe_host
 from cortexctl.hosts.transports.choice import connection_to, transport_to
 from tests.forks import ran
-from tests.waiting import wait_until
+from tests.waiting import AT_MOST, wait_until
 
 REPO = Path(__file__).parent.parent
 STAND_IN = "cortexctl-lab/vllm/vllm-openai-standin:v0.32.0"
@@ -29,6 +28,8 @@ MODELS = REPO / ".lab" / "models"
 REMOVED = {204, 404}
 PATIENCE = 100
 """Tries to remove a network, each with a command of its own, until it counts as one that only the daemon's next start frees."""
+AT_ONCE = 5
+"""Containers to remove at once: `docker rm` of fifty starts them all together, and blocks a daemon with a slow disk."""
 TEST = "cxt.test"
 """The label of containers that play foreign ones. Its value is the stack of the test."""
 
@@ -51,7 +52,7 @@ class LiveDaemon:
     foreign: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
 
-    def cortexctl(self, *arguments: str, timeout: float = 120, **env: str) -> Ran:
+    def cortexctl(self, *arguments: str, timeout: float = AT_MOST, **env: str) -> Ran:
         """Run the command line as a user would, in a process of its own."""
         done = ran(*arguments, cwd=REPO, env={**os.environ, "DOCKER_HOST": self.docker, **env}, timeout=timeout)
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -80,7 +81,7 @@ class LiveDaemon:
             ["docker", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=AT_MOST,
             check=True,
             env={**os.environ, "DOCKER_HOST": self.docker},
         )
@@ -107,22 +108,16 @@ class LiveDaemon:
 
     def until_serving(self, name: str) -> None:
         """Wait until the log of a container reports that its server is up."""
-        for _ in range(2400):
-            if (
-                b"Application startup complete"
-                in get(transport_to(self.docker), f"/containers/{name}/logs?stdout=1&stderr=1").body
-            ):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{name} never served")
+        path = f"/containers/{name}/logs?stdout=1&stderr=1"
+        wait_until(lambda: b"Application startup complete" in get(transport_to(self.docker), path).body)
 
     def clean(self) -> None:
         """Remove everything that the test created, also containers that were adopted and renamed meanwhile."""
         marks = {("cortexctl.stack", self.stack), (TEST, self.stack)}
         seen = observe_host(connection_to(Host("here", self.docker))).containers
         left = [c.id for c in seen if c.name in self.foreign or marks & set(c.labels.items())]
-        if left:
-            self.docker_cli("rm", "-f", "-v", *left)
+        for start in range(0, len(left), AT_ONCE):
+            self.docker_cli("rm", "-f", "-v", *left[start : start + AT_ONCE])
         if self.images:
             self.docker_cli("rmi", "-f", *self.images)
         for kind in ("network", "volume"):
@@ -130,7 +125,7 @@ class LiveDaemon:
 
     def delete(self, path: str) -> int:
         """Send a DELETE, which takes a tenth of the time of a `docker` command. Returns the status of the answer."""
-        return exchange(transport_to(self.docker), "DELETE", path, timeout=60).status
+        return exchange(transport_to(self.docker), "DELETE", path, timeout=AT_MOST).status
 
     def _removes_all(self, kind: str, tries: Iterator[int]) -> bool:
         """Whether none is left. A busy daemon counts a removed container as a user of its network for a moment. Docker

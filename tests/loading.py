@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import AT_MOST
+
 
 def loaded_by(*arguments: str) -> set[str]:
     """Top-level names of the modules that a run of the command line has loaded at its end."""
@@ -15,7 +17,7 @@ def loaded_by(*arguments: str) -> set[str]:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "sys.stderr.write('LOADED ' + ' '.join(sorted({m.split('.')[0] for m in sys.modules})))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=AT_MOST)
     return set(done.stderr.rpartition("LOADED ")[2].split())
 
 

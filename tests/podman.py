@@ -17,7 +17,7 @@ from cortexctl.errors import DaemonError
 from cortexctl.hosts.http import get
 from cortexctl.hosts.transports.choice import transport_to
 from tests.live import STAND_IN
-from tests.waiting import wait_until
+from tests.waiting import AT_MOST, wait_until
 
 SIZE = 512 * 2**20
 """Bytes of its disk."""
@@ -90,10 +90,10 @@ def _limits() -> str:
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=AT_MOST)
     assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:
     service.terminate()
-    service.wait(timeout=60)
+    service.wait(timeout=AT_MOST)

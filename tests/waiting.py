@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-AT_MOST = 120.0
-"""Seconds."""
+AT_MOST = 600.0
+"""Seconds. A machine with a load of 50 and a slow disk needs minutes for what usually takes a second."""
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.live import MODELS, REAL_VLLM, LiveDaemon, live_daemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.vllm
 
@@ -68,7 +69,7 @@ class Client:
 
     def _is_answered(self, http: httpx.Client, port: int) -> bool:
         try:
-            answer = http.post(f"http://127.0.0.1:{port}/v1/completions", json=REQUEST, timeout=30)
+            answer = http.post(f"http://127.0.0.1:{port}/v1/completions", json=REQUEST, timeout=AT_MOST)
         except httpx.HTTPError as cause:
             self.refused[type(cause).__name__] += 1
             return False
@@ -104,7 +105,7 @@ def running_client() -> Iterator[Client]:
         yield client
     finally:
         client.stop()
-        thread.join(timeout=60)
+        thread.join(timeout=AT_MOST)
 
 
 @pytest.fixture(scope="module")

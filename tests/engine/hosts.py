@@ -24,6 +24,7 @@ from pathlib import Path
 from tests.fakes.sockets import serving_on
 from tests.forks import inside
 from tests.live import REPO, STAND_IN
+from tests.waiting import AT_MOST
 
 LAB = str(REPO / "tests" / "lab" / "lab")
 PORT = 2375
@@ -58,7 +59,7 @@ class OwnHost:
         own = {"CORTEXCTL_LAB_HOME": str(self.home), "CORTEXCTL_LAB_NAME": self.namespace, "DOCKER_HOST": self.docker,
                "CORTEXCTL_LAB_DOCKERD": self.dockerd}  # fmt: skip
         done = subprocess.run(
-            [LAB, *arguments], env={**os.environ, **own}, capture_output=True, text=True, timeout=120, check=False
+            [LAB, *arguments], env={**os.environ, **own}, capture_output=True, text=True, timeout=AT_MOST, check=False
         )
         assert done.returncode == 0, done.stderr
 

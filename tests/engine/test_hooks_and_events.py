@@ -17,6 +17,7 @@ from cortexctl.render.schemas import events_schema
 from tests.engine.conftest import StackFile
 from tests.fakes.receiver import receiver
 from tests.live import REPO, LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -180,11 +181,11 @@ def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_pat
             stack.write(more=more + extra, **status)
             saved, events = str(tmp_path / "plan.json"), str(tmp_path / f"events-{number}")
             for command in (("plan", str(stack), "--out", saved), ("apply", saved, "--events", events)):
-                done = live.cortexctl(*command, timeout=120, **env)
+                done = live.cortexctl(*command, timeout=AT_MOST, **env)
                 out.append(done.out + done.err)
             out.append(Path(saved).read_text() + Path(events).read_text())
             out.append(json.dumps(live.inspect(stack.serving)["Config"]["Labels"]))
-        out.append(live.cortexctl("history", str(stack), "--format", "json", timeout=120, **env).out)
+        out.append(live.cortexctl("history", str(stack), "--format", "json", timeout=AT_MOST, **env).out)
     assert "I know ***" in "".join(out), "the leak was tried"
     assert at.got[0].path == f"/{url_secret}"
     everywhere = "".join(out) + (tmp_path / "stack.audit.jsonl").read_text() + (tmp_path / "env").read_text()
@@ -235,5 +236,5 @@ def test_a_reader_that_goes_stops_nothing(live: LiveDaemon, stack: StackFile) ->
     assert apply.stdout is not None
     assert json.loads(apply.stdout.readline())["type"] == "planned_change"
     apply.stdout.close()
-    assert apply.wait(timeout=120) == 0
+    assert apply.wait(timeout=AT_MOST) == 0
     assert live.containers() == {stack.serving: "running"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.live import MODELS, REAL_VLLM, STAND_IN, LiveDaemon, Ran
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -45,7 +46,7 @@ class Moving:
             self.live.until_serving(self.name)
 
     def run(self, command: str, *arguments: str) -> Ran:
-        ran = self.live.cortexctl(command, *arguments, timeout=120, **SECRETS)
+        ran = self.live.cortexctl(command, *arguments, timeout=AT_MOST, **SECRETS)
         assert PLANTED not in ran.out + ran.err, command
         assert "Traceback" not in ran.err
         return ran

@@ -9,6 +9,7 @@ import pytest
 from tests.engine.conftest import StackFile
 from tests.engine.killing import in_the_gate
 from tests.live import LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -17,7 +18,7 @@ def killed_in_the_gate(live: LiveDaemon, stack: StackFile, number: signal.Signal
     """Run apply until its candidate runs, and then send it a signal. Returns the exit code."""
     with in_the_gate(live, stack, generation) as apply:
         apply.send_signal(number)
-        apply.communicate(timeout=300)
+        apply.communicate(timeout=AT_MOST)
     return apply.returncode
 
 
@@ -71,7 +72,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_run_continues(live: LiveDa
         while "Interrupt again to stop at once" not in apply.stderr.readline():
             assert apply.poll() is None
         apply.send_signal(signal.SIGTERM)
-        _, err = apply.communicate(timeout=300)
+        _, err = apply.communicate(timeout=AT_MOST)
     assert (apply.returncode, err.splitlines()[-1]) == (130, f"Next:  cortexctl plan {stack}")
     assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
     assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out

@@ -15,6 +15,7 @@ from cortexctl.hosts.log import LONGEST_LINE, LONGEST_TAIL
 from cortexctl.hosts.transports.choice import connection_to
 from tests.engine.conftest import StackFile
 from tests.live import REPO, STAND_IN, LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -69,7 +70,7 @@ def test_whatever_a_candidate_writes_the_old_one_comes_back(live: LiveDaemon, st
         cwd=REPO,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=AT_MOST,
         check=False,
     )
     output = failed.stdout + failed.stderr

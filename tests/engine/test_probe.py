@@ -23,6 +23,7 @@ from cortexctl.observed.parser_verdict import Probed
 from tests.engine.conftest import StackFile
 from tests.fakes.small_vllm import write
 from tests.live import REPO, STAND_IN, LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -147,7 +148,7 @@ def test_no_secret_gets_into_it(live: LiveDaemon, stack: StackFile, image: Image
         signal.signal(signal.SIGINT, handler)
         wait_for(live, 1)
         inspected = json.dumps(live.inspect(probes(live)[0]))
-        out, err = run.communicate(timeout=300)
+        out, err = run.communicate(timeout=AT_MOST)
     assert "planted-value" not in inspected + out + err
     assert run.returncode == 0, err
 
@@ -174,7 +175,7 @@ def test_the_probe_is_removed_after_its_run_was_interrupted_or_killed(
         while not live.inspect(there)["State"]["Running"]:
             assert time.monotonic() < until
         run.send_signal(number)
-        _, err = run.communicate(timeout=300)
+        _, err = run.communicate(timeout=AT_MOST)
         wait_for(live, 0)
     assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), err
 

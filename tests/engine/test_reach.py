@@ -29,6 +29,7 @@ from cortexctl.observed.health import Answer, HealthOutcome
 from tests.engine.conftest import StackFile
 from tests.fakes.ports import reserved_port
 from tests.live import REPO, LiveDaemon, Ran
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -175,7 +176,9 @@ class Elsewhere:
     def cortexctl(self, *arguments: str, **env: str) -> Ran:
         inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", sys.executable, "-m", "cortexctl", *arguments]
         environ = {**os.environ, "DOCKER_HOST": self.live.docker, "PYTHONPATH": str(REPO), **env}
-        done = subprocess.run(inside, capture_output=True, text=True, env=environ, cwd=REPO, check=False, timeout=600)
+        done = subprocess.run(
+            inside, capture_output=True, text=True, env=environ, cwd=REPO, check=False, timeout=AT_MOST
+        )
         return Ran(done.returncode, done.stdout, done.stderr)
 
 

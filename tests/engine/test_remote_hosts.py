@@ -35,7 +35,7 @@ from tests.engine.remote import (
 from tests.fakes.watching import watching_proxy
 from tests.forks import Forked, inside
 from tests.live import STAND_IN, LiveDaemon, Ran
-from tests.waiting import wait_until
+from tests.waiting import AT_MOST, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -102,7 +102,7 @@ class Site:
 
     def docker(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["docker", "-H", self.host.docker, *arguments], capture_output=True, text=True, check=True, timeout=60
+            ["docker", "-H", self.host.docker, *arguments], capture_output=True, text=True, check=True, timeout=AT_MOST
         )
         return done.stdout
 

@@ -75,6 +75,7 @@ def test_the_whole_log_is_read_of_a_first_run_and_that_of_another_from_its_start
         daemon = DockerDaemon(connection_to(replace(desired.hosts[0], docker=url)), live.stack)
         daemon.create(launch(live, daemon, desired.instances[0]))
         daemon.start(name)
+        live.until_serving(name)  # only then the signal ends it at once
         daemon.logs(name, 10, this_run=True)
         daemon.stop(name, 10)
         daemon.start(name)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.conftest import GATE
 from tests.live import STAND_IN, LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -31,7 +32,7 @@ def test_four_models_are_in_their_gates_at_the_same_time(live: LiveDaemon, tmp_p
         f'[hooks.meet]\non = "post_healthy"\ncommand = {json.dumps(["sh", "-c", MEET, str(tmp_path / "met")])}\n'
         f'timeout = "5m"\n\n{models}'
     )
-    ran = live.cortexctl("apply", str(stack), "--auto-approve", "--events", str(events), timeout=600)
+    ran = live.cortexctl("apply", str(stack), "--auto-approve", "--events", str(events), timeout=AT_MOST)
     assert ran.code == 0, ran.out + ran.err
     assert "4 starts at a time" in ran.out + ran.err
     seen = [json.loads(line) for line in events.read_text().splitlines()]

@@ -7,6 +7,7 @@ import pytest
 from tests.engine.conftest import StackFile
 from tests.engine.killing import in_the_gate, start_apply
 from tests.live import LiveDaemon
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.engine
 
@@ -25,8 +26,8 @@ def test_the_second_of_two_applies_plans_again(live: LiveDaemon, stack: StackFil
             while "waiting for" not in (line := second.stderr.readline()):
                 assert line, "it ended without the lock"
             stack.go.touch()
-            _, errors = second.communicate(timeout=300)
-        first.communicate(timeout=300)
+            _, errors = second.communicate(timeout=AT_MOST)
+        first.communicate(timeout=AT_MOST)
     assert first.returncode == 0
     assert second.returncode == 0, errors
     assert "planning again under the lock" in errors
