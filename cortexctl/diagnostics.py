@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from cortexctl.dataclass import dataclass
 
 
 class Severity(StrEnum):

@@ -75,6 +75,11 @@ OPERATIONS_FOR_RENDER = {"cortexctl.operations.results"}
 CLI_ALONE = {"cortexctl.apply.executor", "cortexctl.files.atomic"}
 """Of apply and files, cli sees the result of a run, and the writer of whole files."""
 
+FOR_ALL = "cortexctl.dataclass"
+"""How every part declares its values."""
+RUN_ELSEWHERE = {"cortexctl.hosts.image_parser_script", "cortexctl.hosts.host_probe_script"}
+"""Scripts that run inside a container, with nothing but the standard library."""
+
 THIRD_PARTY: dict[str, set[str]] = {
     "pydantic": {"stack"},
     "tree_sitter": {"stack"},
@@ -146,7 +151,7 @@ def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
     if part in {"", "__main__"}:
         return
     for imported in imports(path):
-        if imported.split(".")[0] != "cortexctl" or imported in {"cortexctl", "cortexctl.__version__"}:
+        if imported.split(".")[0] != "cortexctl" or imported in {"cortexctl", "cortexctl.__version__", FOR_ALL}:
             continue
         other = part_of(imported)
         assert other in OWN[part] | {part}, f"{name} imports {imported}"
@@ -263,6 +268,16 @@ def test_the_core_reaches_nothing_outside(name: str, path: Path) -> None:
     assert not calls & {"open", "print", "input", "eval", "exec"}, f"{name} calls {calls}"
 
 
+@pytest.mark.parametrize(("name", "path"), [p for p in ALL if p.values[0] not in RUN_ELSEWHERE | {FOR_ALL}])
+def test_a_dataclass_is_one_that_is_quick_to_import(name: str, path: Path) -> None:
+    """`cortexctl.dataclass` has no order."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+            assert "dataclass" not in {alias.name for alias in node.names}, name
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "dataclasses.dataclass":
+            assert "order" in {k.arg for k in node.keywords}, name
+
+
 def test_no_test_module_is_a_helper_of_another() -> None:
     """What several test files share is public, in a module of its own."""
     importers = [
@@ -288,7 +303,7 @@ def test_a_use_case_prints_nothing_and_gives_no_exit_code(name: str, path: Path)
 @pytest.mark.parametrize(("name", "path"), [p for p in ALL if str(p.values[0]) in OPERATIONS_FOR_RENDER])
 def test_what_a_use_case_returns_reaches_no_adapter(name: str, path: Path) -> None:
     others = {part_of(i) for i in imports_of_modules(path) if i.split(".")[0] == "cortexctl"}
-    assert others <= {"plan", "observed", "desired", "engines", "errors", "diagnostics"}, name
+    assert others <= {"plan", "observed", "desired", "engines", "errors", "diagnostics", part_of(FOR_ALL)}, name
 
 
 MAY_NAME_VLLM = {"engines", "stack"}

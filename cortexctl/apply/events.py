@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step

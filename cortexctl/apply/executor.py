@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -28,6 +28,7 @@ from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, StepTimes
 from cortexctl.apply.run_hooks import NO_HOOKS
 from cortexctl.apply.turns import Turns
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import CortexctlError, DaemonUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.recipes import restored, undo, undo_unnoticed

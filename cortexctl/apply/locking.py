@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from cortexctl.apply.protocols import Clock, Daemon, Daemons
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError, LockHeld, Refused
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan

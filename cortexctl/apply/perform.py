@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from cortexctl.apply.events import Sink
@@ -11,6 +11,7 @@ from cortexctl.apply.gate.gate import Gate
 from cortexctl.apply.gate.path_check import try_reach
 from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.protocols import Clock, Daemon, Daemons, Prober, Secrets
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.base import Contract
 from cortexctl.engines.registry import DEFAULT, command_of, engine_named
 from cortexctl.errors import PlanStale

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from cortexctl.apply.protocols import Daemon
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError
 from cortexctl.instance.labels import MODEL, address, owner_of, serving_name
 from cortexctl.instance.spec import Spec

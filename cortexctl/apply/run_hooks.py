@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from cortexctl.apply.events import Event, HookEnded, HookStarted, Sink, bounded
 from cortexctl.apply.protocols import Clock, Daemons, Hooks, RunsHook
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import CortexctlError, HookFailed, HookRefused
 from cortexctl.plan.hook_points import hooks_at, proves, stops_serving

@@ -7,10 +7,11 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Self
 
+from cortexctl.dataclass import dataclass
 from cortexctl.files.private import open_private
 from cortexctl.text.json_text import json_text
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.files.checkout import checkout_of
 from cortexctl.files.git import Git, GitRefused, git_at
 

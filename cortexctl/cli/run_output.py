@@ -6,13 +6,13 @@ import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import click
 
 from cortexctl.cli.notes import show_notes
 from cortexctl.cli.options import Command, audit_log_option
 from cortexctl.cli.writing import discard
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import CortexctlError, Interrupted, UsageError
 from cortexctl.operations.run_log import EventLines, RunLog, open_events
 from cortexctl.render.apply import audit_records, events_json

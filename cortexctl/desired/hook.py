@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import SecretRef
 
 

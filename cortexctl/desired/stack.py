@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import Acknowledgement, Diagnostic, SourceSpan
 from cortexctl.instance.labels import address, owner

@@ -6,11 +6,13 @@ protocol: its command line, its memory, its log, and the paths, variables and st
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.instance.spec import Server
@@ -126,7 +128,7 @@ class GpuUse:
     """Whether the share is the engine's own default."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Companion:
     """A model that a server loads beside its own, such as a draft. `model`: a path in the container or a repository, as
     in `Server.model`; `revision`: of the repository, if one is set.

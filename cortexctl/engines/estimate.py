@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from cortexctl.dataclass import dataclass
 
 Source = Literal["exact", "headers", "config", "fitted", "given", "measured here"]
 _TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "config", "fitted")

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.text.units import GIB, size_in_bytes
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from cortexctl.dataclass import dataclass
 
 GIT = ".git"
 """Git tracks no entry of this name, so a commit cannot contain one: if it exists, somebody made a checkout."""

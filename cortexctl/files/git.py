@@ -11,9 +11,9 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.files.checkout import GIT, Checkout
 
 PATIENCE = 10.0

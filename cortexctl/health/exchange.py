@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import h11
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import ProbeFailed
 from cortexctl.reach import Stream
 

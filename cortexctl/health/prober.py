@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Smoke
 from cortexctl.engines.base import MAX_TOKENS, PROMPT, Contract, Otherwise, SmokeRequest
 from cortexctl.errors import PathFailed, ProbeFailed

@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import NotListening, PathFailed, ProbeFailed
 from cortexctl.health.exchange import Request, answer_to
 from cortexctl.health.health_check import CONNECTS

@@ -12,10 +12,11 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import NotifyFailed, UsageError
 from cortexctl.health.whole_deadline import Connections, Overdue
 

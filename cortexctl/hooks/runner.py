@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook
 from cortexctl.errors import CortexctlError, HookFailed, NotifyFailed, UsageError
 from cortexctl.hooks.notify import SECRET, destination, notify

@@ -14,9 +14,9 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonTooOld, DaemonUnreachable
 from cortexctl.hosts.transport import Connection, Transport

@@ -10,11 +10,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.frames import Frames
 from cortexctl.hosts.http import OK, OpenAnswer, message_in, opened

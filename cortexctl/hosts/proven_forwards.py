@@ -20,8 +20,8 @@ import threading
 import time
 from collections import defaultdict
 from contextlib import closing, suppress
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import PathFailed
 from cortexctl.hosts.inside import PYTHON, Inside, run_inside
 from cortexctl.hosts.transport import Forwarder, Transport

@@ -6,10 +6,11 @@ Every function raises DaemonError if a fact cannot be read: that is never the sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from cortexctl.concurrently import at_once
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError
 from cortexctl.hosts import lock, record_store
 from cortexctl.hosts.http import TIMEOUT, daemon_time, get, get_json, get_json_or_none

@@ -8,13 +8,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import docker
 import docker.errors
 import docker.types
 
+from cortexctl.dataclass import dataclass
 from cortexctl.hosts.frames import Frames, attached
 from cortexctl.hosts.transport import Connection
 from cortexctl.instance import labels

@@ -6,9 +6,9 @@ It yields connected streams, to our own reader and to docker-py alike. `hosts.tr
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Protocol
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 

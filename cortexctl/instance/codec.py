@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.instance.old_versions import UPGRADES
@@ -25,7 +26,7 @@ _RELEASE = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){2}(?:\.(?:post)?\d{1,6})?", re.AS
 _DECODER = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Part:
     """One half of a spec. `readers` check each field's JSON value, nested values included: anyone can write a label."""
 

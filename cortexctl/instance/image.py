@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from cortexctl.dataclass import dataclass
 
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 

@@ -9,9 +9,9 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.secret_shape import may_be_secret, without_tokens
 
 __all__ = ["SHORTEST", "fingerprint", "hidden", "masked", "may_be_secret"]

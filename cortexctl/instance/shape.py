@@ -4,8 +4,7 @@ the same values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import Container, Mount, Publish
 
 CAP_DROP = ("ALL",)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
+
+from cortexctl.dataclass import dataclass
 
 DEFAULT_NETWORK = "cortex_default"
 DEFAULT_SHM_SIZE = 2 * 1024**3

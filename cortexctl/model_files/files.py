@@ -6,13 +6,15 @@ Values, and the order in which files are requested; the caller passes in the fun
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeGuard
 
+from cortexctl.dataclass import dataclass
 from cortexctl.decoding.decode import read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.instance.spec import Spec
@@ -32,7 +34,7 @@ Read = Callable[[str, int], bytes | None]
 """Returns up to this many first bytes of a file, by its path; None if it does not exist."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class ModelSource:
     """Where an instance's model is. `root`: the mounted folder or volume of the host; empty if nothing is mounted.
     `inside`: the model's folder below it, or the Hub's cache for a `repo`.

@@ -5,11 +5,12 @@ that a running apply is never mistaken for drift; then inspections, then the ser
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from cortexctl.concurrently import at_once
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
 from cortexctl.observe.gather import gather, list_hosts, read_records, unread_host

@@ -7,11 +7,12 @@ host unreadable, as if its list could not be read: no decision uses half of a ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from cortexctl.concurrently import at_once
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
 from cortexctl.observe.host_readers import ListReader, ModelReaders, Readers

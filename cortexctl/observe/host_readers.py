@@ -7,9 +7,9 @@ answer: the object does not exist (any more), or a snapshot does not have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import InPlace, Mount
 from cortexctl.observed.container_list import parse_in_place
 from cortexctl.observed.inspected import ADDED_BY_DAEMONS, EVERYWHERE, gpus_of
@@ -57,7 +58,7 @@ class Running:
     bound: tuple[BoundTo, ...] = ()
     ipc: str = "private"
     shm_size: int = 0
-    in_place: InPlace = InPlace()  # noqa: RUF009 - frozen
+    in_place: InPlace = InPlace()
     networks: tuple[str, ...] = ()
     removes_itself: bool = False
     project: str = ""

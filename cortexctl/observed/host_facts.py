@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host_paths import PathFacts
 

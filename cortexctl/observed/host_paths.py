@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from cortexctl.dataclass import dataclass
 
 FORBIDS_FORWARDS = "the host's ssh server forbids to forward TCP ports"
 NO_DIRECT_PATH = "over TLS no connection to a container's own address can be proven"

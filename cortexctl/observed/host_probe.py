@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import combinations
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.observed.host_facts import Disk, FolderFacts, FolderState
 from cortexctl.text.shorten import shortened
 

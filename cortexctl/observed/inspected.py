@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_in_place
@@ -50,7 +51,7 @@ class Inspected:
     env: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     foreign_env: tuple[str, ...] = ()
-    in_place: InPlace = InPlace()  # noqa: RUF009 - frozen
+    in_place: InPlace = InPlace()
     limits: Mapping[str, Any] = field(default_factory=dict)
     publish: tuple[str, ...] = ()
     mounts: Mapping[str, str] = field(default_factory=dict)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.labels import are_own
 from cortexctl.instance.spec import InPlace
 from cortexctl.model_files.files import ModelFiles

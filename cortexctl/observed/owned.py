@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label, spec_to_label

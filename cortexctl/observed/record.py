@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.engines.registry import of_known_engine

@@ -7,8 +7,7 @@ younger than the serving container means candidate or leftover; older, or rolled
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.labels import is_generation_name, is_undone_name
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.owned import Owned, OwnedInstance
@@ -41,7 +40,7 @@ def _last_applied(running: list[Owned], applied: Applied | None) -> Owned | None
 
 
 def several_run(existing: OwnedInstance | None) -> bool:
-    """Whether only the record tells which of several running containers serves: none has the serving name."""
+    """Whether only the record shows which of several running containers serves: none has the serving name."""
     return (
         existing is not None and existing.serving is None and sum(o.container.is_running for o in existing.others) > 1
     )

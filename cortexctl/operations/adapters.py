@@ -7,10 +7,11 @@ import os
 import secrets
 import time
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.hosts import fleet
 from cortexctl.hosts.lock import born, this_machine

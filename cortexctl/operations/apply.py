@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Kind, Severity
 from cortexctl.errors import PlanStale, Refused
 from cortexctl.hosts.lock import is_dead

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from cortexctl.concurrently import at_once
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.engines.registry import DEFAULT
 from cortexctl.errors import DaemonError, UsageError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from cortexctl import __version__
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.hosts.lock import is_dead

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.engines.companions import companion_files, sources_of
 from cortexctl.engines.measurement import Started, digest

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target, fit
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic

@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.registry import DEFAULT, engine_named

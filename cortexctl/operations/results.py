@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.base import Diagnosis

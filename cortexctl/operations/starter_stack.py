@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import UsageError
 from cortexctl.operations.notes import Report
 from cortexctl.stack.json_schema import args_json_schema, json_schema

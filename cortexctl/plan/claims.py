@@ -5,8 +5,8 @@ after the other; all others may run at the same time.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelSource, source_of

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Instance
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec

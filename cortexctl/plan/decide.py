@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Instance
 from cortexctl.instance.labels import MODEL, is_generation_name, serving_name
 from cortexctl.instance.spec import InPlace
@@ -35,10 +36,7 @@ NO_FORCE = Force()
 
 
 def decide(
-    wanted: Instance,
-    existing: OwnedInstance | None,
-    observed: Observed,
-    force: Force = NO_FORCE,
+    wanted: Instance, existing: OwnedInstance | None, observed: Observed, force: Force = NO_FORCE
 ) -> list[Change]:
     """The change that turns `existing` into `wanted`, after the removal of what an interrupted apply left behind."""
     serving = serving_now(wanted.spec, existing, applied_of(wanted, observed))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Spec

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.base import HIDDEN
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.shape import shape_of

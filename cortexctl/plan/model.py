@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook
 from cortexctl.desired.stack import PARALLEL_STARTS, Host, Policy
 from cortexctl.diagnostics import Diagnostic
@@ -77,7 +76,7 @@ class InstanceChange:
     """If the whole instance is removed: its containers beside the serving one."""
     leftover: ContainerRef | None = None
     """Containers that an interrupted run left behind, if only those are removed."""
-    policy: Policy = Policy()  # noqa: RUF009 - frozen
+    policy: Policy = Policy()
     start_first: bool = False
     """A replacement whose new container serves before the old one stops."""
     is_rollback: bool = False
@@ -185,7 +184,7 @@ class Plan:
     """Path of the audit log, relative to the stack's folder; empty: no audit log."""
     forecasts: tuple[InstanceForecast, ...] = ()
     """Memory of the instances that get new containers with GPUs, by address; or the reason why it is not known."""
-    invocation: Invocation = Invocation()  # noqa: RUF009 - frozen
+    invocation: Invocation = Invocation()
     """The stack and the options of the run that created it, for the next commands."""
     ledger: tuple[GpuLine, ...] = ()
     """GPUs of the hosts where such containers are created, after the plan is carried out."""

@@ -8,8 +8,9 @@ has every fact that the plan depends on.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Instance, specs_of
 from cortexctl.engines.companions import sources_of
 from cortexctl.instance.labels import owner_of

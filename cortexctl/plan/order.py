@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -33,7 +34,7 @@ class Order:
     canaries: Collection[tuple[str, str]] = ()
 
 
-def in_order(changes: Iterable[Change], order: Order = Order()) -> list[Change]:
+def in_order(changes: Iterable[Change], order: Order = Order()) -> list[Change]:  # noqa: B008 - frozen
     """The order in which they are carried out on a host."""
     effective = (c for c in changes if c.action.does_something)
 

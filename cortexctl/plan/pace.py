@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from cortexctl.dataclass import dataclass
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import Pause, Place, StartContainer, Step
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, several, warning
 from cortexctl.engines.vllm.catalogue import catalogue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance, specs_of
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance import labels

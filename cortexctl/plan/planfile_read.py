@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.decoding.decode import Decoder
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
@@ -40,7 +41,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
     return dataclasses.replace(plan, invocation=dataclasses.replace(plan.invocation, stack=stack.path, env=stack.env))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Stack:
     name: str
     path: str
@@ -48,7 +49,7 @@ class _Stack:
     env: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Step:
     """The fields of all steps; the others belong to the task."""
 
@@ -73,7 +74,7 @@ def _host(value: Any) -> PlannedHost:
     return _PLANNED.read(PlannedHost, {**value, "host": host})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Specs:
     """They are stored beside the table of the instance, because every change has a before and an after."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.model import Change

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance.labels import is_undone_name

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, error
 
 

@@ -5,7 +5,7 @@ That is what makes a killed apply resumable: the next plan finds the existing co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from cortexctl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.plan.action import Reason, ReasonCode
 from cortexctl.render.plan.phrases import SYMBOLS, reason_text
 from cortexctl.render.sanitise import all_visible

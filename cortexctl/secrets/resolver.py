@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.errors import SecretUnresolved
 from cortexctl.instance.spec import SecretRef
 

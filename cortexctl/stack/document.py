@@ -8,10 +8,11 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import leads_out
 from cortexctl.files.reading import NotRead, read_text

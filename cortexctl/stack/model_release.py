@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.stack.schema import ModelTable
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, GatePolicy, Instance, Policy, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.engines.registry import DEFAULT, engine_named

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from urllib.parse import urlsplit
 
+from cortexctl.dataclass import dataclass
 from cortexctl.text.units import GIB
 
 SCHEMA_FILE = "stack.schema.json"

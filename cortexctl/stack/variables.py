@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.files.checkout import checkout_of
 from cortexctl.stack.advice import template_of_another_tool

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from cortexctl.dataclass import dataclass
 
 DEFAULT_STACK = "stack.toml"
 STACK_BY_OPTION = frozenset({"args", "diagnose", "doctor", "import", "logs", "rollback"})

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from cortexctl.dataclass import dataclass
 
 BEGIN = re.compile(r"\{[{%#]")
 VARIABLE = re.compile(r"\{\{\s*vars\.(\w+)\s*\}\}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import STARTS_AT_MOST, GatePolicy
 from cortexctl.engines.base import Engine, Stage
 from cortexctl.text.units import show_seconds

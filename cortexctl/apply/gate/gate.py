@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from cortexctl.apply.gate.deadline import Deadline
 from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Policy, Smoke
 from cortexctl.engines.base import Contract, Engine
 from cortexctl.errors import DaemonError, DaemonUnreachable, GateFailed, PathFailed, ProbeFailed

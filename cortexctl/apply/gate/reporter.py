@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cortexctl.apply.events import GateProbe, Probe, Progress, Sink
 from cortexctl.apply.protocols import Clock
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.secret import hidden
 
 _PERCENT = re.compile(r"(\d{1,3})%")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.architectures import check_architectures
 from cortexctl.engines.vllm.catalogue import catalogue

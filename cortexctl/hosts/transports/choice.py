@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 from cortexctl.hosts.transport import Connection, OnceIfSilent, Transport

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import TlsFiles
 from cortexctl.errors import DaemonUnreachable
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.companions import FilesBySource

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.engines.launch_forecast import Forecast, StageForecast, Unknown
 from cortexctl.engines.registry import engine_of

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host
 from cortexctl.engines.companions import NOT_READ, FilesBySource, companion_files
 from cortexctl.engines.gpu_models import Gpu, gpu_on_host

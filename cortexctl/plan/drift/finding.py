@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.spec import InPlace
 from cortexctl.observed.health import Answer
@@ -163,7 +164,7 @@ class DriftReport:
     notes: tuple[Note, ...] = ()
     ignored: int = 0
     unknown_secrets: int = 0
-    invocation: Invocation = Invocation()  # noqa: RUF009 - frozen
+    invocation: Invocation = Invocation()
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

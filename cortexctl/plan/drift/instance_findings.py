@@ -6,10 +6,11 @@ One cause gives one finding: if a container is down, its missing port is not rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Instance
 from cortexctl.engines.base import HIDDEN
 from cortexctl.instance import labels

@@ -7,9 +7,10 @@ is the stack against applied. A pure function of values, as `plan` is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.instance import labels
 from cortexctl.observed.host import ObservedContainer, ObservedHost

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.engines.registry import engine_of
 from cortexctl.observed.health import Answer, HealthOutcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Self, TextIO
 
 from cortexctl.apply.events import (
@@ -21,6 +21,7 @@ from cortexctl.apply.events import (
     StepFailed,
     StepStarted,
 )
+from cortexctl.dataclass import dataclass
 from cortexctl.plan.action import Action
 from cortexctl.plan.steps import (
     EnsureNetwork,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, InstanceChange

@@ -7,9 +7,10 @@ Each block then has its details, or one line instead of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cortexctl import __version__
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan

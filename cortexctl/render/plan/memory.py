@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.launch_forecast import Forecast, StageForecast
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.model import Plan

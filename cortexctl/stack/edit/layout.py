@@ -11,8 +11,9 @@ import json
 import re
 import tomllib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import error
 from cortexctl.stack.document import UnreadableDocument, parse_document
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.stack.document import Document
 from cortexctl.stack.edit.change import Addition, CannotEdit, Edit
 from cortexctl.stack.places import Loc, toml_pairs, toml_tables

@@ -6,9 +6,9 @@ import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.engines.vllm.command.read_command import EVERYWHERE, CommandLine
 from cortexctl.engines.vllm.command.stray_words import why_stray

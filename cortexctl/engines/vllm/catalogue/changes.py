@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue.catalogue import release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.catalogue.reviewed import instead_of, no_effect

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from cortexctl.dataclass import dataclass
 
 Entry = Literal["serve", "api_server"]
 """`vllm serve`, or the module `vllm.entrypoints.openai.api_server`, which images started up to 0.11.0."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pkgutil import get_data
 from typing import Any, TypeVar
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue.catalogue import releases
 from cortexctl.engines.vllm.version import parse_release
 

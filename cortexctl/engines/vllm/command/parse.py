@@ -10,11 +10,12 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.catalogue import release as catalogue_release
 from cortexctl.engines.vllm.catalogue.facts import Entry, Option

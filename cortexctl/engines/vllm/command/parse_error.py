@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from cortexctl.dataclass import dataclass
 
 Kind = Literal["unrecognized", "choice", "value", "explicit", "ambiguous", "required"]
 """Argparse's own errors: an argument that belongs to no option, a value that is not one of the choices, an unreadable

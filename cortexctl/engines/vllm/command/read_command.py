@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.facts import Option as Facts
 from cortexctl.engines.vllm.command.argv import arguments

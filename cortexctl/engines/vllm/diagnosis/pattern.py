@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from cortexctl.dataclass import dataclass
 
 Message = tuple[str, str]
 """Cause and fix."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT
 from cortexctl.engines.vllm.log.prefixes import COLOUR, LEVELS, PREFIX
 from cortexctl.engines.vllm.log.records import record_in

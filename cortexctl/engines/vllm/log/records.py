@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from cortexctl.dataclass import dataclass
 
 LONGEST_RECORD = 64 << 10
 """The most characters of a record; a longer line is read as text."""

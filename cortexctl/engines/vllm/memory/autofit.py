@@ -7,9 +7,10 @@ that serves; then the cache is pinned, so that no other use of the GPU can chang
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs

@@ -7,8 +7,9 @@ All of it is exact for a given number of bytes. The rules are those of vLLM's `k
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.caches import Cache, Kind
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
 

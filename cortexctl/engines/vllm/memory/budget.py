@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of

@@ -8,10 +8,11 @@ layer gets a cache in the common pool, and nothing else is added. Drafts that re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.headers import (

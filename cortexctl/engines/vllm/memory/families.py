@@ -5,7 +5,7 @@ A family without a row is read as plain decoder layers with full attention, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from cortexctl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

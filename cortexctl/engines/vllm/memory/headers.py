@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from math import prod
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.layers import Attention, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts

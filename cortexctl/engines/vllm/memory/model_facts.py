@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.config import Config, UnknownModel
 from cortexctl.engines.vllm.memory.families import ENCODERS, FAMILIES, PLAIN, Family
 from cortexctl.engines.vllm.memory.layers import STATES, Attention, DeltaNet, Experts, Latent, Layer, Mixer, Tower

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts

@@ -6,10 +6,10 @@ Read from the releases' sources and checked against start-up logs. An unknown ve
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 
 Version = tuple[int, int, int]

@@ -8,10 +8,11 @@ GPU.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.measurement import Measurement, Started, same_gpu, same_model, same_start
 from cortexctl.engines.vllm.catalogue import catalogue

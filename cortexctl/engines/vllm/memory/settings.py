@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool

@@ -7,9 +7,9 @@ heads than ranks, and absorbed copies of latent attention are counted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.layers import (
     Attention,
     DeltaNet,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.layers import Experts
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation
