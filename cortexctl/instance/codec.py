@@ -16,7 +16,7 @@ from cortexctl.dataclass import dataclass
 from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.instance.old_versions import UPGRADES
-from cortexctl.instance.spec import Container, Mount, Publish, Server, Spec
+from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
 
 SPEC_VERSION = 2
 LONGEST_LABEL = 2**20
@@ -24,6 +24,10 @@ LONGEST_LABEL = 2**20
 _RELEASE = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){2}(?:\.(?:post)?\d{1,6})?", re.ASCII)
 """The form of a release number, for every engine."""
 _DECODER = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}})
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_FIELDS_OF = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in (Mount, Publish, SecretRef)}
+"""The values inside a spec, and their fields in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,13 @@ def spec_to_dict(spec: Spec) -> dict[str, Any]:
 
 
 def _part_to_dict(value: Container | Server, part: _Part) -> dict[str, Any]:
-    values = {name: getattr(value, name) for name in part.readers}
-    return {name: _plain(v) for name, v in values.items() if name not in part.defaults or v != part.defaults[name]}
+    values = ((name, getattr(value, name)) for name in part.readers)
+    return {name: _plain(v) for name, v in values if name not in part.defaults or v != part.defaults[name]}
 
 
 def spec_to_label(spec: Spec) -> str:
     """Compact and sorted, so that equal specs give equal text."""
-    return json.dumps(spec_to_dict(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(spec_to_dict(spec))
 
 
 def spec_from_label(text: str) -> Spec:
@@ -138,8 +142,11 @@ def _read_fields(values: Mapping[str, Any], part: _Part) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind in _FIELDS_OF:
+        return {name: _plain(getattr(value, name)) for name in _FIELDS_OF[kind]}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     if isinstance(value, Mapping):

@@ -4,6 +4,7 @@ after the other; all others may run at the same time.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cortexctl.dataclass import dataclass
@@ -16,6 +17,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.model import Change, ContainerRef
 
+Need = tuple[str, str | int]
 _AT_REST = {"created", "exited", "dead"}
 """States in which a container has neither GPUs nor ports."""
 _STARTS = {Action.CREATE, Action.START, Action.RESTART, Action.REPLACE}
@@ -35,6 +37,13 @@ class Claims:
     """Address and port on the host."""
     is_known: bool = True
 
+    @property
+    def needs(self) -> Iterator[Need]:
+        """Each resource by its kind. Changes without a common one meet only if one of them is not known."""
+        yield from (("name", name) for name in self.names)
+        yield from (("GPU", gpu) for gpu in self.gpus)
+        yield from (("port", port) for port in {port for _, port in self.ports})
+
     def meets(self, other: Claims) -> bool:
         """Whether the two changes must run one after the other. GPUs are never shared here, whatever the shares of
         their memory: vLLM measures the free memory while it starts, and a neighbour that starts too spoils the result.
@@ -46,14 +55,15 @@ class Claims:
         return any(a[1] == b[1] and overlap(a[0], b[0]) for a in self.ports for b in other.ports)
 
 
-def claims_of(change: Change, host: ObservedHost) -> Claims:
-    """The claims of a change on a host. A container that is restored after a failure counts, too."""
+def claims_of(change: Change, containers: Mapping[str, ObservedContainer]) -> Claims:
+    """The claims of a change on a host with these `containers`, by id. A container that is restored after a failure
+    counts, too.
+    """
     detail = change.detail
     names = {serving_name(change.model, detail.ordinal), *(ref.name for ref in detail.touched)}
     names |= {serving_name(detail.moved_from, detail.ordinal)} if detail.moved_from else set()
     if change.action in _RUNS_ON:
         return Claims(frozenset(names))
-    containers = {c.id: c for c in host.containers}
     specs = list(_specs(change, containers))
     known = [spec.container for spec in specs if spec is not None]
     bound = (p for ref in detail.touched if ref.id in containers for p in containers[ref.id].ports)
@@ -72,26 +82,53 @@ def waits_among(
     """For each change of a host: the earlier ones that it waits for directly. `changes`: in their order. `canaries`:
     host and address of the instances that go before others of their model.
     """
-    claims = [claims_of(change, host) for change in changes]
+    containers = {c.id: c for c in host.containers}
+    claims = [claims_of(change, containers) for change in changes]
     is_canary = [(c.host, c.address) in canaries for c in changes]
     downloads = [_download(change) for change in changes]
+    rivals = _Rivals()
+    first_of: dict[ModelSource, int] = {}
+    canaries_before: dict[str, list[int]] = defaultdict(list)
     waits: list[list[int]] = []
-    behind: list[set[int]] = []
-    for number, mine in enumerate(claims):
+    behind: list[int] = []
+    """For each change, all that it waits for, directly or not: one bit for each earlier change."""
+    for number, (change, mine) in enumerate(zip(changes, claims, strict=True)):
+        download = downloads[number]
+        first = {first_of.setdefault(download, number)} - {number} if download else set()
+        go_first = set() if is_canary[number] else {*canaries_before[change.model]}
         direct: list[int] = []
-        all_before: set[int] = set()
-        first = downloads.index(downloads[number]) if downloads[number] else number
-        for earlier in reversed(range(number)):
-            if earlier in all_before:
+        all_before = 0
+        for earlier in sorted(first | go_first | rivals.of(mine, number), reverse=True):
+            if all_before >> earlier & 1:
                 continue
-            same_model = changes[earlier].model == changes[number].model
-            goes_first = same_model and is_canary[earlier] and not is_canary[number]
-            if earlier == first or goes_first or mine.meets(claims[earlier]):
-                direct.insert(0, earlier)
-                all_before |= {earlier, *behind[earlier]}
-        waits.append(direct)
+            if earlier in first or earlier in go_first or mine.meets(claims[earlier]):
+                direct.append(earlier)
+                all_before |= 1 << earlier | behind[earlier]
+        waits.append(direct[::-1])
         behind.append(all_before)
+        rivals.add(mine, number)
+        if is_canary[number]:
+            canaries_before[change.model].append(number)
     return waits
+
+
+class _Rivals:
+    """The earlier changes that may need what a change needs, by the resource."""
+
+    def __init__(self) -> None:
+        self._by_need: dict[Need, list[int]] = defaultdict(list)
+        self._unknown: list[int] = []
+
+    def of(self, mine: Claims, number: int) -> set[int]:
+        if not mine.is_known:
+            return set(range(number))
+        return {earlier for need in mine.needs for earlier in self._by_need[need]}.union(self._unknown)
+
+    def add(self, mine: Claims, number: int) -> None:
+        for need in mine.needs:
+            self._by_need[need].append(number)
+        if not mine.is_known:
+            self._unknown.append(number)
 
 
 def _download(change: Change) -> ModelSource | None:

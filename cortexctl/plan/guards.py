@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from cortexctl.desired.stack import Desired, Instance
@@ -11,14 +12,14 @@ from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance import labels
 from cortexctl.instance.labels import generation_name, serving_name
-from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.host import BoundPort, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import left_alone
 from cortexctl.plan.action import Action
 from cortexctl.plan.conflicts import overlap, oversubscribed_gpus, utilization, what_both_need
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
-from cortexctl.plan.placement import gpu_holders
+from cortexctl.plan.placement import GpuHolder, gpu_holders
 from cortexctl.plan.recipes import retained_name
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of
@@ -57,29 +58,66 @@ def _some(addresses: Sequence[str], most: int = 8) -> str:
     return ", ".join(addresses[:most]) + rest
 
 
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """What the containers of a host use. Read once for all changes of the host."""
+
+    names: Mapping[str, Sequence[tuple[int, ObservedContainer, str]]]
+    """By name, the containers that are not ours: position in the list, container, owner."""
+    ports: Mapping[int, Sequence[tuple[ObservedContainer, BoundPort]]]
+    gpus: Sequence[GpuHolder]
+    """Only those of other stacks."""
+    released: Mapping[str, int]
+    """By container id, the number of the last change that touches it."""
+
+
 def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change]) -> list[Diagnostic]:
     """Conflicts with running containers, and images that are not available."""
     wanted = {i.address: i for i in desired.instances}
     diagnostics: list[Diagnostic] = []
     ordered = in_order(changes, Order(ranks_of(desired), canaries_of(desired)))
+    seen, in_use = observed.by_name(), dict[str, _InUse]()
+    stopped: dict[str, set[str]] = defaultdict(set)
+    released: dict[str, dict[str, int]] = defaultdict(dict)
     for number, change in enumerate(ordered):
+        released[change.host].update((ref.id, number) for ref in change.detail.touched)
+    for number, change in enumerate(ordered):
+        touched = {ref.id for ref in change.detail.touched}
+        if change.action in {Action.REMOVE, Action.REPLACE}:
+            stopped[change.host] |= touched
         makes_one = change.action in {Action.CREATE, Action.REPLACE}
         if not makes_one and not change.detail.rename:
             continue
         instance = wanted[change.address]
-        containers = observed.host(change.host).containers
-        diagnostics += _taken_names(instance, change, observed.host(change.host), desired)
+        if change.host not in in_use:
+            in_use[change.host] = _in_use_on(seen[change.host], desired, released[change.host])
+        here = in_use[change.host]
+        diagnostics += _taken_names(instance, change, here, desired)
         if not makes_one:
             continue
-        diagnostics += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
+        diagnostics += _taken_port(instance, number, here, stopped[change.host] | touched)
         diagnostics += _missing_image(instance, observed)
         diagnostics += _not_together(instance, change)
-        diagnostics += _gpus_of_others(instance, observed.host(change.host), desired.owner)
+        diagnostics += _gpus_of_others(instance, here.gpus)
     return diagnostics
 
 
+def _in_use_on(host: ObservedHost, desired: Desired, released: Mapping[str, int]) -> _InUse:
+    alone = {other.container.id for other in left_alone(host, desired.owner, desired.moved)}
+    names: dict[str, list[tuple[int, ObservedContainer, str]]] = defaultdict(list)
+    ports: dict[int, list[tuple[ObservedContainer, BoundPort]]] = defaultdict(list)
+    for position, container in enumerate(host.containers):
+        owner = labels.owner_of(container.labels)
+        if owner != desired.owner or container.id in alone:
+            names[container.name].append((position, container, "" if container.id in alone else owner))
+        for bound in container.ports:
+            ports[bound.port].append((container, bound))
+    return _InUse(names, ports, tuple(gpu_holders(host, desired.owner)), released)
+
+
 def _daemons(desired: Desired) -> Iterator[Diagnostic]:
-    for one, other in combinations(desired.hosts, 2):
+    numbers = Counter(host.docker for host in desired.hosts)
+    for one, other in combinations((host for host in desired.hosts if numbers[host.docker] > 1), 2):
         if one.docker == other.docker:
             yield error(
                 "CX213",
@@ -104,7 +142,9 @@ def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 
 
 def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
-    for one, other in combinations(instances, 2):
+    numbers = Counter(p.port for i in instances if (p := i.spec.container.publish))
+    shared = [i for i in instances if (p := i.spec.container.publish) and p.port and numbers[p.port] > 1]
+    for one, other in combinations(shared, 2):
         a, b = one.spec.container.publish, other.spec.container.publish
         if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
             yield error(
@@ -139,19 +179,17 @@ def _share(sharer: Instance) -> str:
     return f"{use.share:.2f}" + (f" ({engine.contract.title}'s default)" if use.is_default else "")
 
 
-def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired: Desired) -> Iterator[Diagnostic]:
+def _taken_names(instance: Instance, change: Change, in_use: _InUse, desired: Desired) -> Iterator[Diagnostic]:
     names = {
         serving_name(change.model, change.detail.ordinal),
         generation_name(change.model, change.detail.ordinal, change.detail.generation),
         *([retained_name(change)] if change.action is Action.REPLACE else []),
         *([generation_name(change.model, change.detail.ordinal, 0)] if change.detail.imported else []),
     }
-    alone = {other.container.id for other in left_alone(host, desired.owner, desired.moved)}
-    for container in host.containers:
-        other = labels.owner_of(container.labels)
-        is_ours = other == desired.owner and container.id not in alone
-        if container.name in names and not is_ours and container.id != change.detail.imported:
-            whose, advice = _other_owner(other if container.id not in alone else "", desired)
+    taken = (holder for name in names for holder in in_use.names.get(name, ()))
+    for _, container, other in sorted(taken, key=lambda holder: holder[0]):
+        if container.id != change.detail.imported:
+            whose, advice = _other_owner(other, desired)
             yield error(
                 "CX406",
                 f"{change.host}: a container named {container.name} exists and {whose}",
@@ -173,38 +211,23 @@ def _other_owner(other: str, desired: Desired) -> tuple[str, str]:
     return whose, "rename the model, or remove that container yourself: cortexctl never takes it over"
 
 
-def _taken_port(
-    instance: Instance,
-    change: Change,
-    containers: Sequence[ObservedContainer],
-    so_far: Sequence[Change],
-    ordered: Sequence[Change],
-) -> Iterator[Diagnostic]:
+def _taken_port(instance: Instance, number: int, in_use: _InUse, stopped: Collection[str]) -> Iterator[Diagnostic]:
+    """`number`: of its change, in order. `stopped`: the containers that release their ports until then."""
     publish = instance.spec.container.publish
     if publish is None or publish.port is None:
         return
-    stopped = {
-        ref.id
-        for c in so_far
-        if c.host == change.host and (c.action in {Action.REMOVE, Action.REPLACE} or c is change)
-        for ref in c.detail.touched
-    }
-    later = {ref.id for c in ordered if c.host == change.host and c not in so_far for ref in c.detail.touched}
-    for container in containers:
-        for bound in container.ports:
-            if bound.port != publish.port or container.id in stopped:
-                continue
-            if overlap(bound.address, publish.address):
-                wait = "it is released later in this plan: apply that change first, with --target"
-                yield error(
-                    "CX407",
-                    f"{change.host}: port {publish.port} is used by the container {container.name}",
-                    instance.place_of("publish"),
-                    help=wait
-                    if container.id in later
-                    else "choose another port, or omit it to let the daemon pick a free one",
-                )
-                return
+    for container, bound in in_use.ports.get(publish.port, ()):
+        if container.id not in stopped and overlap(bound.address, publish.address):
+            is_released_later = in_use.released.get(container.id, -1) > number
+            yield error(
+                "CX407",
+                f"{instance.host}: port {publish.port} is used by the container {container.name}",
+                instance.place_of("publish"),
+                help="it is released later in this plan: apply that change first, with --target"
+                if is_released_later
+                else "choose another port, or omit it to let the daemon pick a free one",
+            )
+            return
 
 
 def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnostic]:
@@ -238,8 +261,8 @@ def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
     )
 
 
-def _gpus_of_others(instance: Instance, host: ObservedHost, owner: str) -> Iterator[Diagnostic]:
-    for holder in gpu_holders(host, owner):
+def _gpus_of_others(instance: Instance, holders: Sequence[GpuHolder]) -> Iterator[Diagnostic]:
+    for holder in holders:
         shared = sorted(set(holder.gpus) & set(instance.spec.container.gpus))
         if shared and utilization(instance.spec) + holder.utilization > 1:
             yield error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -49,15 +49,18 @@ def rollouts(
     well.
     """
     policies = {i.model: i for i in desired.instances}
-    wanted = {m: sum(i.model == m for i in desired.instances) for m in policies}
+    wanted = Counter(i.model for i in desired.instances)
     batches, canaries = _batches(steps, changes, desired), canaries_of(desired)
     waiting: dict[str, list[str]] = defaultdict(list)
     for change in deferred:
         waiting[change.model].append(change.address)
+    going_down: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.cost.down:
+            going_down[change.model].append(change)
     all_rollouts = []
-    for model in sorted({c.model for c in changes if c.cost.down} | waiting.keys() | batches.keys()):
-        down = [c for c in changes if c.model == model and c.cost.down]
-        in_turn, policy = batches.get(model, []), policies.get(model)
+    for model in sorted(going_down.keys() | waiting.keys() | batches.keys()):
+        down, in_turn, policy = going_down[model], batches.get(model, []), policies.get(model)
         if not down and not waiting[model] and len(in_turn) < 2:
             continue
         for_good = sum(c.action is Action.REMOVE for c in down)
@@ -66,7 +69,7 @@ def rollouts(
             Rollout(
                 model,
                 serving.get(model, 0),
-                wanted.get(model, 0),
+                wanted[model],
                 never_below=max(serving.get(model, 0) - for_good - at_a_time, 0),
                 at_a_time=at_a_time,
                 batches=tuple(tuple(address for _, address in batch) for batch in in_turn),
