@@ -16,12 +16,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.instance.spec import Spec
 from cortexctl.observe.from_snapshot import FromObservation
