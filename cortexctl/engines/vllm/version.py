@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.instance.image import parse_image
@@ -21,6 +22,7 @@ _OWN = re.compile(r"vllm/vllm-openai(?:-[a-z0-9]+)*|q9t5s3a7/vllm(?:-[a-z0-9]+)+
 _TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
 
 
+@lru_cache(maxsize=512)
 def parse_release(text: str) -> Release:
     """'0.6.1.post2', 'v0.32.0' -> a tuple that sorts by age. Raises ValueError."""
     match = _VERSION.fullmatch(text)

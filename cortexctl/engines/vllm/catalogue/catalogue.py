@@ -96,6 +96,7 @@ class Release:
         self.date, self.entry, self.cuda, self.image_python, self.torch, self.transformers, self.requires_python = row
         self._at = _order()[version]
         self._flags: dict[Entry, Mapping[str, Option]] = {}
+        self._by_name: dict[str, Option | None] = {}
 
     def __repr__(self) -> str:
         return f"Release({self.version!r})"
@@ -115,8 +116,10 @@ class Release:
         if name.startswith("-"):
             return self.flags().get(name)
         changes = _data()["options"].get(name)
-        facts = _facts_at(changes, self._at) if changes else None
-        return None if facts is None else self._option(name, facts)
+        if changes and name not in self._by_name:
+            facts = _facts_at(changes, self._at)
+            self._by_name[name] = None if facts is None else self._option(name, facts)
+        return self._by_name.get(name)
 
     def flags(self, entry: Entry = "serve") -> Mapping[str, Option]:
         """Every flag that an entry point accepts -> its option. `--help` is not included."""
@@ -202,6 +205,8 @@ def release(version: str) -> Release:
 
 def nearest(version: str) -> str:
     """The newest known release that is not newer than this one; the oldest if all are newer. Raises ValueError."""
+    if version in _order():
+        return version
     target = parse_release(version)
     older = [v for v in releases() if parse_release(v) <= target]
     return older[-1] if older else releases()[0]

@@ -23,6 +23,8 @@ def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str
     """Checks raw arguments: those that the release's parser refuses, those that its start refuses, and those that must
     not be set there. `args`: the arguments set by name.
     """
+    if not argv:
+        return []
     of, _ = known_release(version or catalogue.releases()[-1])
     argv, reserved = without_reserved(argv)
     argv, slips = _without_one_dash(argv, of)
