@@ -37,7 +37,7 @@ from cortexctl.stack.importing.describe import draft_of, runs_vllm
 from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.imported_env import secret_values
 from cortexctl.stack.importing.model_table import named_image
-from cortexctl.stack.resolve import MODELS
+from cortexctl.stack.model_spec import MODELS
 from cortexctl.text.invocation import Invocation
 
 ROUNDS = 4

@@ -22,7 +22,7 @@ from cortexctl.observed.foreign import BoundTo, Running
 from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.imported_env import fill_environment
 from cortexctl.stack.importing.possible_secrets import is_left_out
-from cortexctl.stack.resolve import MODELS
+from cortexctl.stack.model_spec import MODELS
 from cortexctl.stack.value_forms import MOST_GPUS, publish_form, repo_form
 from cortexctl.text.units import LONGEST, show_bytes, size_in_bytes
 
