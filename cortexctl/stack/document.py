@@ -66,7 +66,7 @@ class Document:
 
     def moved(self, data: dict[str, Any], origins: Origins) -> Document:
         """The same text with other data; `origins` maps a loc in it to one in this document's data."""
-        return replace(self, data=data, origins=(origins, *self.origins))
+        return replace(self, data=data, origins=(origins, *self.origins) if origins else self.origins)
 
     def place(self, loc: Loc, *, key: bool = False) -> SourceSpan | None:
         """The place of the value at `loc` (or of its key); without one, that of its nearest parent that has one."""

@@ -129,7 +129,8 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     more = [d for d in more if d.span is None or d.span not in unfilled]
     every = in_reading_order(list(map(without, [*diagnostics, *more])))
     diagnostics = unacknowledged(every, accepted)
-    hidden = tuple(d for d in every if d not in diagnostics)
+    shown = set(diagnostics)
+    hidden = tuple(d for d in every if d not in shown)
     desired = replace(desired, acknowledgements=accepted, acknowledged=hidden)
     counted = [*of_text, *check_hosts(stack, document, choice.default_docker)] if choice.hosts_only else diagnostics
     return (None if any(d.is_error for d in counted) else desired), diagnostics

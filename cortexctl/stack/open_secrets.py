@@ -29,12 +29,16 @@ def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
             if checked.get(written) == value:
                 continue
             checked[written] = value
-            around = (loc, written) if not isinstance(table, list) else (loc, written, loc[:-1], written[:-1])
-            paths = {path_of(place) for place in around}
-            why = "" if paths.intersection(exempt) else _why(loc, table, value)
-            if why and written not in refused:
+            why = _why(loc, table, value)
+            if why and written not in refused and _paths(loc, written, table).isdisjoint(exempt):
                 refused.add(written)
                 yield _diagnostic(document, loc, written, why, is_file=is_file), value
+
+
+def _paths(loc: Loc, written: Loc, table: Any) -> set[str]:
+    """The entries of `not_secret` that mean the text at `loc`; for an item of a list, also those that mean the list."""
+    around = (loc, written) if not isinstance(table, list) else (loc, written, loc[:-1], written[:-1])
+    return {path_of(place) for place in around}
 
 
 def path_of(loc: Loc) -> str:
@@ -78,7 +82,7 @@ def _wrong_entries(document: Document, exempt: Sequence[str]) -> Iterator[Diagno
     later.
     """
     known: set[str] = set()
-    for data in (document.data, document.written):
+    for data in (document.data, document.written) if exempt else ():
         for loc, table, _ in _texts((), data):
             known |= {path_of(loc)} | ({path_of(loc[:-1])} if isinstance(table, list) else set())
     for index, entry in enumerate(exempt):

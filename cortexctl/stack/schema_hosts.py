@@ -9,8 +9,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from cortexctl.desired.stack import ReachMode
 from cortexctl.stack import value_forms
 
-STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False)
-"""Of every table of the file: strict types, no unknown keys."""
+STRICT = ConfigDict(
+    strict=True,
+    extra="forbid",
+    use_attribute_docstrings=True,
+    defer_build=True,
+    allow_inf_nan=False,
+    frozen=True,
+)
+"""Of every table of the file: strict types, no unknown keys. `frozen`: pydantic copies a default that can change, once
+for each model.
+"""
 Size = Annotated[str, AfterValidator(value_forms.size_form), Field(examples=["2 GiB"])]
 
 
