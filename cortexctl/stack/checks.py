@@ -51,6 +51,7 @@ def check_version(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
 
 def check_references(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
     """Models that refer to other models: `after` and `moved`."""
+    circular = _circular(stack)
     for name, model in stack.models.items():
         for index, other in enumerate(model.after):
             place = document.place(("models", name, "after", index))
@@ -60,7 +61,7 @@ def check_references(stack: StackFile, document: Document) -> Iterator[Diagnosti
                 yield error(
                     "CX215", f'"{name}" must start after "{other}", but there is no such model', place, help=advice
                 )
-            elif name in _all_before(other, stack) and name <= other:
+            elif {name, other} <= circular and name in _all_before(other, stack) and name <= other:
                 yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
     further = {m.from_: m.to for m in stack.moved}
     for index, moved in enumerate(stack.moved):
@@ -80,11 +81,11 @@ def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> 
     instances = list(instances)
     first: dict[tuple[str, str], Instance] = {}
     reported: set[tuple[str, str]] = set()
-    for instance in sorted(instances, key=lambda i: i.ordinal, reverse=True):
-        names = [instance.model, *(old for old, new in moved.items() if new == instance.model)]
-        for name in names if instance.ordinal > 1 else ():
+    further = [instance for instance in instances if instance.ordinal > 1]
+    for instance in sorted(further, key=lambda i: i.ordinal, reverse=True):
+        for name in (instance.model, *(old for old, new in moved.items() if new == instance.model)):
             first.setdefault((instance.host, serving_name(name, instance.ordinal)), instance)
-    for other in instances:
+    for other in instances if first else ():
         one = first.get((other.host, serving_name(other.model, other.ordinal)))
         if one is None or one.model == other.model or (one.model, other.model) in reported:
             continue
@@ -100,6 +101,23 @@ def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> 
 def _without_number(name: str) -> str:
     """A similar name that does not end in a dot and a number."""
     return "-".join(name.rsplit(".", 1))
+
+
+def _circular(stack: StackFile) -> set[str]:
+    """The models that wait for themselves, or for such a model. The others are found by starting them in order."""
+    waits = {name: set(model.after) & stack.models.keys() for name, model in stack.models.items()}
+    waiting_for: dict[str, list[str]] = {}
+    for name, others in waits.items():
+        for other in others:
+            waiting_for.setdefault(other, []).append(name)
+    ready = [name for name, others in waits.items() if not others]
+    while ready:
+        started = ready.pop()
+        for name in waiting_for.get(started, ()):
+            waits[name].discard(started)
+            if not waits[name]:
+                ready.append(name)
+    return {name for name, others in waits.items() if others}
 
 
 def _all_before(model: str, stack: StackFile) -> set[str]:

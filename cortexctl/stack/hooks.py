@@ -79,6 +79,8 @@ def _secrets(
     loc: Loc, table: HookTable, models: tuple[str, ...], stack: StackFile, document: Document
 ) -> tuple[tuple[SecretRef, ...], list[Diagnostic]]:
     """The secrets by name, from the models of the hook. One name must mean one secret: a hook of a run has no model."""
+    if not table.secrets:
+        return (), []
     mine = [m for name, m in stack.models.items() if any(fnmatchcase(name, pattern) for pattern in models)]
     known = {name for model in mine for name in model.secrets}
     references: list[SecretRef] = []

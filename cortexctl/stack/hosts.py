@@ -14,6 +14,9 @@ from cortexctl.stack.schema_hosts import HostTable
 from cortexctl.text.suggest import nearest
 from cortexctl.text.units import size_in_bytes
 
+GLOB = frozenset("*?[")
+"""The characters of a pattern that stand for others."""
+
 
 def host_of(name: str, table: HostTable, default_docker: str) -> Host:
     """A host of the stack. `default_docker`: the daemon's URL if the table has none."""
@@ -43,20 +46,34 @@ def is_here(host: HostTable, default_docker: str) -> bool:
     return (host.docker or default_docker).startswith("unix://")
 
 
-def hosts_of_model(name: str, stack: StackFile, document: Document) -> tuple[list[str], list[Diagnostic]]:
-    """The hosts that a model runs on, and the problems of its `hosts`. Retired hosts do not count."""
+def hosts_in_use(stack: StackFile) -> list[str]:
+    """The hosts on which models may run: a retired host is not one of them."""
+    return sorted(host for host, table in stack.hosts.items() if not table.retired)
+
+
+def hosts_of_model(
+    name: str, known: list[str], stack: StackFile, document: Document
+) -> tuple[list[str], list[Diagnostic]]:
+    """The hosts that a model runs on, of those in use (`known`), and the problems of its `hosts`."""
     patterns = stack.models[name].hosts
-    known = sorted(host for host, table in stack.hosts.items() if not table.retired)
     if patterns is None:
         problem = _without_hosts(name, known, stack, document)
         return (known, []) if problem is None else ([], [problem])
-    matching = [fnmatch.filter(known, pattern) for pattern in patterns]
+    matching = [_matching(pattern, known, stack) for pattern in patterns]
     problems = [
         _no_match(name, index, pattern, stack, document)
         for index, pattern in enumerate(patterns)
         if not matching[index]
     ]
     return sorted({host for hosts in matching for host in hosts}), problems
+
+
+def _matching(pattern: str, known: list[str], stack: StackFile) -> list[str]:
+    """Only a glob is compared with every host."""
+    if set(pattern) & GLOB:
+        return fnmatch.filter(known, pattern)
+    table = stack.hosts.get(pattern)
+    return [pattern] if table and not table.retired else []
 
 
 def _without_hosts(model: str, known: list[str], stack: StackFile, document: Document) -> Diagnostic | None:
@@ -90,12 +107,12 @@ def _no_match(model: str, index: int, pattern: str, stack: StackFile, document: 
             place,
             help=f'remove "{pattern}" from the hosts of the model, or `retired` from {", ".join(retired)}',
         )
-    known = sorted(host for host, table in stack.hosts.items() if not table.retired)
+    known = hosts_in_use(stack)
     close = nearest(pattern, known)
     return error(
         "CX201",
         f'model "{model}" runs on "{pattern}", but '
-        + ("no host matches" if set(pattern) & set("*?[") else "there is no such host"),
+        + ("no host matches" if set(pattern) & GLOB else "there is no such host"),
         place,
         help=(f'did you mean "{close}"? ' if close else "") + f"known hosts: {', '.join(known)}",
     )
@@ -103,6 +120,7 @@ def _no_match(model: str, index: int, pattern: str, stack: StackFile, document: 
 
 def check_hosts(stack: StackFile, document: Document, default_docker: str) -> Iterator[Diagnostic]:
     """Settings that the transport of a host cannot use."""
+    relative = [*_relative_volumes(stack)]
     for name, host in stack.hosts.items():
         url = host.docker or default_docker
         if host.tls and not url.startswith(("tcp://", "context:")):
@@ -131,19 +149,21 @@ def check_hosts(stack: StackFile, document: Document, default_docker: str) -> It
                     document.place(("hosts", name, key)),
                     help=f"write the absolute path on that host, for example /srv/{key.removesuffix('_dir')}",
                 )
-        yield from _volumes(stack, document, name, url)
-
-
-def _volumes(stack: StackFile, document: Document, host: str, url: str) -> Iterator[Diagnostic]:
-    for model, table in stack.models.items():
-        if stack.hosts[host].retired or (table.hosts and host not in table.hosts):
-            continue
-        for index, text in enumerate(table.volumes):
-            source = text.split(":")[0]
-            if "/" in source and not source.startswith("/"):
+        for model, index, source in relative if not host.retired else ():
+            hosts = stack.models[model].hosts
+            if not hosts or name in hosts:
                 yield error(
                     "CX231",
-                    f'{source} is a path of this machine, but the daemon of the host "{host}" is elsewhere ({url})',
+                    f'{source} is a path of this machine, but the daemon of the host "{name}" is elsewhere ({url})',
                     document.place(("models", model, "volumes", index)),
                     help="write the absolute path on that host",
                 )
+
+
+def _relative_volumes(stack: StackFile) -> Iterator[tuple[str, int, str]]:
+    """(model, index, source) of every volume whose source is a path relative to the stack."""
+    for name, model in stack.models.items():
+        for index, text in enumerate(model.volumes):
+            source = text.split(":")[0]
+            if "/" in source and not source.startswith("/"):
+                yield name, index, source

@@ -17,7 +17,7 @@ from cortexctl.stack.checkpoint_checks import check_folder, check_launch, check_
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
-from cortexctl.stack.hosts import check_hosts, host_of, hosts_of_model, is_here
+from cortexctl.stack.hosts import check_hosts, host_of, hosts_in_use, hosts_of_model, is_here
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.model_spec import Home, check_volumes, on_host, replica, spec_of
@@ -99,7 +99,7 @@ class _Resolution:
         self.diagnostics += check_model(name, model, release, partial(self._at, name), profile_names(self.document))
         self.diagnostics += lint_model(model, release, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
-        hosts, wrong_hosts = hosts_of_model(name, self.stack, self.document)
+        hosts, wrong_hosts = hosts_of_model(name, self._hosts, self.stack, self.document)
         self.diagnostics += wrong_hosts
         in_models_dir = model.source.path or model.source.gguf
         of_every_host = self._of_every_host(name, model)
@@ -115,6 +115,10 @@ class _Resolution:
                 self._check_home(name, model, home, spec)
             for ordinal, spec in enumerate(specs[home], start=1):
                 yield Instance(host_name, name, spec, ordinal, **of_every_host)
+
+    @cached_property
+    def _hosts(self) -> list[str]:
+        return hosts_in_use(self.stack)
 
     @cached_property
     def folders(self) -> dict[str, dict[str, str]]:

@@ -589,3 +589,37 @@ def test_the_schema_of_a_releases_args_has_the_options_of_that_release(version: 
     checker = jsonschema.Draft202012Validator(schema)
     checker.validate({there: [1, 2]})
     assert not checker.is_valid({"max_num_seqs": "many"})
+
+
+def test_hosts_with_equal_settings_share_one_spec_of_a_model(tmp_path: Path) -> None:
+    """A fleet's hosts are mostly alike: its models are not worked out again for each."""
+    same = "".join(f'[hosts.same-{n}]\nmodels_dir = "/models"\n' for n in range(3))
+    hosts = f'{same}[hosts.net]\nmodels_dir = "/models"\nnetwork = "other"\n[hosts.dir]\nmodels_dir = "/srv/models"\n'
+    every = {"hosts": '["*"]', "replicas": "2", "publish": '"127.0.0.1:9000"'}
+    stack = tmp_path / "stack.toml"
+    stack.write_text(stack_text(model_text("chat", **every), hosts=hosts))
+    instances = desired_from(stack).instances
+    specs = {(i.host, i.ordinal): i.spec for i in instances}
+    assert len({id(spec) for spec in specs.values()}) == 6
+    assert all(specs["same-0", ordinal] is specs[f"same-{n}", ordinal] for n in (1, 2) for ordinal in (1, 2))
+    assert specs["net", 1].container.network == "other"
+    assert specs["dir", 1].container.mounts == (Mount("/srv/models", "/models"),)
+    assert [specs["dir", ordinal].container.publish for ordinal in (1, 2)] == [
+        Publish("127.0.0.1", 9000),
+        Publish("127.0.0.1", 9001),
+    ]
+
+
+def test_only_models_that_wait_in_a_circle_are_reported(tmp_path: Path) -> None:
+    """One model waits for the circle, one is waited for by it, and one for a model that does not exist."""
+    after = {"a": '["b", "first"]', "b": '["c"]', "c": '["a"]', "later": '["a"]', "self": '["self"]', "lost": '["x"]'}
+    models = "".join(model_text(name, after=after.get(name, "[]")) for name in (*after, "first"))
+    stack = tmp_path / "stack.toml"
+    stack.write_text(stack_text(models))
+    _, diagnostics = read(stack)
+    assert [d.summary for d in diagnostics if d.rule == "CX215"] == [
+        '"a" and "b" wait for each other',
+        '"b" and "c" wait for each other',
+        '"self" and "self" wait for each other',
+        '"lost" must start after "x", but there is no such model',
+    ]
