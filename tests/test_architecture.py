@@ -21,7 +21,8 @@ OWN: dict[str, set[str]] = {
     "diagnostics": set(),
     "errors": set(),
     "reach": {"errors"},
-    "concurrently": set(),
+    "waiting": set(),
+    "concurrently": {"waiting"},
     "files": {"errors"},
     "instance": {"decoding"},
     "desired": {"instance", "diagnostics", "text"},
@@ -42,9 +43,12 @@ OWN: dict[str, set[str]] = {
         "operations",
         "text",
     },
-    "observe": {"plan", "observed", "desired", "instance", "model_files", "errors", "concurrently"},
+    "observe": {"plan", "observed", "desired", "instance", "model_files", "errors", "concurrently", "waiting"},
     "apply": {"plan", "observed", "desired", "instance", "engines", "errors", "reach", "text"},
-    "hosts": {"observed", "desired", "instance", "model_files", "errors", "reach", "concurrently", "decoding", "text"},
+    "hosts": {
+        *("observed", "desired", "instance", "model_files", "errors", "reach", "decoding", "text"),
+        *("concurrently", "waiting"),
+    },
     "health": {"engines", "observed", "desired", "model_files", "errors", "reach"},
     "secrets": {"instance", "errors"},
     "hooks": {"desired", "instance", "errors", "health", "text"},
@@ -53,11 +57,13 @@ OWN: dict[str, set[str]] = {
     "cli": {
         *("operations", "render", "errors", "diagnostics"),
         *("plan", "observed", "desired", "instance", "engines", "text"),  # values that it hands on
+        "waiting",  # which it shows
         *("apply", "files"),  # of each one module
     },
     "operations": {
         *("plan", "stack", "apply", "observed", "desired", "instance", "model_files", "engines"),
-        *("observe", "hosts", "health", "secrets", "hooks", "audit", "store", "files", "reach", "concurrently"),
+        *("observe", "hosts", "health", "secrets", "hooks", "audit", "store", "files", "reach"),
+        *("concurrently", "waiting"),
         *("errors", "diagnostics", "decoding", "text"),
     },
 }

@@ -5,7 +5,7 @@ answers with an error, a hung one accepts the request and never answers.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,12 +25,24 @@ _OK = 200
 Key = TypeVar("Key", bound=Hashable)
 
 
-def query_all(reaches: Mapping[Key, tuple[Reach, str]], seconds: float) -> dict[Key, Answer]:
-    """One request to each server at its health path, many in parallel, each with this many seconds to answer."""
+def query_all(
+    reaches: Mapping[Key, tuple[Reach, str]], seconds: float, answered: Callable[[Key], None] = lambda _key: None
+) -> dict[Key, Answer]:
+    """One request to each server at its health path, many in parallel, each with this many seconds to answer.
+    `answered`: called after each, from several threads.
+    """
+
+    def query(key: Key) -> Answer:
+        reach, path = reaches[key]
+        try:
+            return query_health(reach, seconds, path)
+        finally:
+            answered(key)
+
     if not reaches:
         return {}
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
-        return dict(zip(reaches, pool.map(lambda r: query_health(r[0], seconds, r[1]), reaches.values()), strict=True))
+        return dict(zip(reaches, pool.map(query, reaches), strict=True))
 
 
 def query_health(reach: Reach, seconds: float, path: str) -> Answer:

@@ -26,6 +26,7 @@ from cortexctl.observed.inspected import Inspected, InspectedHost
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.observed.record import HostRecord
+from cortexctl.waiting import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from cortexctl.hosts.act import DockerDaemon
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """The connections of one run, by host: each command opens one to a host, however often it reads there."""
+    """The connections of one run, by host: each command opens one to a host, however often it reads there. `watch`:
+    receives who is asked.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch = UNWATCHED) -> None:
+        self.watch = watch
         self._by_host: dict[Host, Connection] = {}
         self._forwards: dict[Host, ProvenForwards] = {}
         self._guard = threading.Lock()
@@ -79,6 +83,11 @@ class DockerDaemons:
         self._connections = connections
         self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
+
+    @property
+    def watch(self) -> Watch:
+        """Receives who is asked in this run."""
+        return self._connections.watch
 
     def daemon(self, host: str) -> DockerDaemon:
         """Connects once per host. A daemon that does not answer does not delay callers that use another."""

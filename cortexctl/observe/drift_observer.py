@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
@@ -26,6 +26,7 @@ from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import Server, servers_of, sorted_answers
 from cortexctl.plan.needs import Adoptable, needs_of_drift
+from cortexctl.waiting import UNWATCHED, Watch
 
 CheckHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]
 """All servers at once, by host and container; omits servers that it does not know."""
@@ -50,6 +51,7 @@ class DriftObserver:
     is_dead: Callable[[LockInfo, int], bool]
     version: str
     deep: bool = False
+    watch: Watch = UNWATCHED
 
     def observe(self) -> tuple[Observed, Facts]:
         """All facts that `find_drift` needs. A host that stops answering meanwhile counts as unreachable."""
@@ -61,9 +63,9 @@ class DriftObserver:
 
     def _first(self) -> tuple[Observed, Facts]:
         """Two requests per host if nothing is in doubt: the list, and the record in its usual place."""
-        listed = list_hosts(self.desired, self.readers)
-        recorded = read_records(listed, lambda name: self.readers.record(name, unfinished=False))
-        observed = gather(recorded, partial(needs_of_drift, self.desired), self.readers)
+        listed = list_hosts(self.desired, self.readers, watch=self.watch)
+        recorded = read_records(listed, lambda name: self.readers.record(name, unfinished=False), self.watch)
+        observed = gather(recorded, partial(needs_of_drift, self.desired), self.readers, watch=self.watch)
         return observed, Facts(deep=self.deep, version=self.version, in_place=observed.in_place)
 
     def _suspicious(self, observed: Observed, facts: Facts) -> set[str]:
@@ -76,7 +78,7 @@ class DriftObserver:
         hosts = {name for name in suspicious if name not in facts.busy}
         if not hosts:
             return observed, facts
-        again = reread(self.desired, hosts, self.readers)
+        again = reread(self.desired, hosts, self.readers, self.watch)
         observed = observed.renewed(again.observed)
         busy = {name: at.holder for name, at in again.locks.items() if not self.is_dead(at.holder, int(at.now))}
         return observed, replace(facts, in_place=observed.in_place, busy={**facts.busy, **busy})
@@ -92,7 +94,8 @@ class DriftObserver:
 
     def _deep(self, observed: Observed, facts: Facts) -> tuple[Observed, Facts]:
         hosts = [h for h in observed.hosts if h.is_reachable and h.name not in facts.busy]
-        answers = dict(zip((h.name for h in hosts), at_once(partial(self._inspect, observed), hosts), strict=True))
+        read = at_once_watched(partial(self._inspect, observed), hosts, self.watch, name=lambda seen: seen.name)
+        answers = dict(zip((h.name for h in hosts), read, strict=True))
         inspected = {name: answer for name, answer in answers.items() if isinstance(answer, InspectedHost)}
         lost = {n: unread_host(n, Fact.ADOPTION, a) for n, a in answers.items() if isinstance(a, DaemonError)}
         observed = observed.with_hosts(lost)

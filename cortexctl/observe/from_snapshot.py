@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
@@ -20,6 +20,7 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.record import HostRecord
 from cortexctl.plan.needs import needs_of_snapshot
+from cortexctl.waiting import UNWATCHED, Watch
 
 
 class SnapshotReaders(Readers, Protocol):
@@ -28,11 +29,14 @@ class SnapshotReaders(Readers, Protocol):
     def local_images(self, host: str) -> Mapping[str, ImageFacts]: ...
 
 
-def observe_for_snapshot(desired: Desired, readers: SnapshotReaders, models: ModelReaders) -> Observed:
+def observe_for_snapshot(
+    desired: Desired, readers: SnapshotReaders, models: ModelReaders, watch: Watch = UNWATCHED
+) -> Observed:
     """All facts that a later plan could need: every local image, the limits of our containers, and the records."""
-    observed = gather(list_hosts(desired, readers), partial(needs_of_snapshot, desired), readers, models)
+    listed = list_hosts(desired, readers, watch=watch)
+    observed = gather(listed, partial(needs_of_snapshot, desired), readers, models, watch)
     hosts = [h.name for h in observed.hosts if h.is_reachable]
-    answers = dict(zip(hosts, at_once(partial(_images, readers), hosts), strict=True))
+    answers = dict(zip(hosts, at_once_watched(partial(_images, readers), hosts, watch), strict=True))
     unread = {name: unread_host(name, Fact.IMAGE, a) for name, a in answers.items() if isinstance(a, DaemonError)}
     images = {
         (host, reference): facts

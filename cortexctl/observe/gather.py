@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
@@ -23,6 +23,7 @@ from cortexctl.observed.record import HostRecord
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.needs import Needs, needs, needs_of_identity, needs_of_rollback
 from cortexctl.plan.request import Request
+from cortexctl.waiting import UNWATCHED, Watch
 
 Needed = Callable[[Observed], Needs]
 NO_MODELS = ModelReaders()
@@ -31,35 +32,49 @@ NOT_SELECTED = "it was not selected"
 
 
 def observe_for_plan(
-    desired: Desired, readers: Readers, request: Request = EVERY_HOST, models: ModelReaders = NO_MODELS
+    desired: Desired,
+    readers: Readers,
+    request: Request = EVERY_HOST,
+    models: ModelReaders = NO_MODELS,
+    watch: Watch = UNWATCHED,
 ) -> Observed:
     """All facts that `plan` depends on."""
-    listed = list_hosts(desired, readers, request)
-    return gather(listed, lambda observed: needs(desired, observed, request), readers, models)
+    listed = list_hosts(desired, readers, request, watch)
+    return gather(listed, lambda observed: needs(desired, observed, request), readers, models, watch)
 
 
-def observe_identity(desired: Desired, readers: Readers) -> Observed:
+def observe_identity(desired: Desired, readers: Readers, watch: Watch = UNWATCHED) -> Observed:
     """The containers of the stack's hosts, and which of them are the stack's."""
-    return gather(list_hosts(desired, readers), partial(needs_of_identity, desired), readers)
+    listed = list_hosts(desired, readers, watch=watch)
+    return gather(listed, partial(needs_of_identity, desired), readers, watch=watch)
 
 
-def observe_for_rollback(desired: Desired, readers: Readers) -> Observed:
+def observe_for_rollback(desired: Desired, readers: Readers, watch: Watch = UNWATCHED) -> Observed:
     """The same, and the records of what was applied last."""
-    return gather(list_hosts(desired, readers), partial(needs_of_rollback, desired), readers)
+    listed = list_hosts(desired, readers, watch=watch)
+    return gather(listed, partial(needs_of_rollback, desired), readers, watch=watch)
 
 
-def list_hosts(desired: Desired, readers: ListReader, request: Request = EVERY_HOST) -> Observed:
+def list_hosts(
+    desired: Desired, readers: ListReader, request: Request = EVERY_HOST, watch: Watch = UNWATCHED
+) -> Observed:
     """One list request for each selected host."""
     names = [h.name for h in desired.hosts]
     wanted = list(request.hosts_to_read(names))
     left_out = tuple(ObservedHost(name, problem=NOT_SELECTED) for name in names if name not in wanted)
-    return Observed((*at_once(readers.observe, wanted), *left_out))
+    return Observed((*at_once_watched(readers.observe, wanted, watch), *left_out))
 
 
-def gather(observed: Observed, needed: Needed, readers: Readers, models: ModelReaders = NO_MODELS) -> Observed:
+def gather(
+    observed: Observed,
+    needed: Needed,
+    readers: Readers,
+    models: ModelReaders = NO_MODELS,
+    watch: Watch = UNWATCHED,
+) -> Observed:
     """Read what is needed, and what is needed after that, until nothing is."""
     while missing := needed(observed):
-        observed = _with_answers(observed, missing, readers, models)
+        observed = _with_answers(observed, missing, readers, models, watch)
     return observed
 
 
@@ -69,23 +84,28 @@ class _Query:
     key: Key
     read: Callable[[], Any]
 
+    def __str__(self) -> str:
+        """For people who wait for it."""
+        return f"{self.fact} of {self.key[0]}"
 
-def read_records(observed: Observed, read: Callable[[str], HostRecord | None]) -> Observed:
+
+def read_records(observed: Observed, read: Callable[[str], HostRecord | None], watch: Watch = UNWATCHED) -> Observed:
     """With the record of every host that could be listed, by a reader of the caller's."""
     hosts = [h.name for h in observed.hosts if h.is_reachable]
-    return _answered(observed, [_Query(Fact.RECORD, (host, ""), partial(read, host)) for host in hosts])
+    return _answered(observed, [_Query(Fact.RECORD, (host, ""), partial(read, host)) for host in hosts], watch)
 
 
-def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: ModelReaders) -> Observed:
+def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: ModelReaders, watch: Watch) -> Observed:
     """Every need has an answer in it, is known to have none, or belongs to a host that cannot be read."""
-    files = read_models(missing.models, models, observed.by_name()) if missing.models else {}
+    files = read_models(missing.models, models, observed.by_name(), watch) if missing.models else {}
     unknown = frozenset((Fact.MODEL, s.key) for s in missing.models if s.key not in files)
     observed = replace(observed, model_files={**observed.model_files, **files}, unknown=observed.unknown | unknown)
-    return _answered(observed, _queries(missing, readers))
+    return _answered(observed, _queries(missing, readers), watch)
 
 
-def _answered(observed: Observed, queries: Sequence[_Query]) -> Observed:
-    answers = dict(zip(((q.fact, q.key) for q in queries), at_once(_answer, queries), strict=True))
+def _answered(observed: Observed, queries: Sequence[_Query], watch: Watch) -> Observed:
+    read = at_once_watched(_answer, queries, watch, what="answers")
+    answers = dict(zip(((q.fact, q.key) for q in queries), read, strict=True))
     failed = {key[0]: (fact, cause) for (fact, key), cause in answers.items() if isinstance(cause, DaemonError)}
     known = {at: answer for at, answer in answers.items() if at[1][0] not in failed and answer is not None}
 

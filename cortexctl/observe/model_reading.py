@@ -4,44 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observe.host_readers import FilesBySource, ModelReaders
 from cortexctl.observed.host import ObservedHost
+from cortexctl.waiting import UNWATCHED, Watch
 
 NOWHERE = ModelFiles(problem="its files were not read")
 
 
 def read_models(
-    sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost] | None = None
+    sources: Sequence[ModelSource],
+    readers: ModelReaders,
+    hosts: Mapping[str, ObservedHost] | None = None,
+    watch: Watch = UNWATCHED,
 ) -> FilesBySource:
     """By the sources' keys; if no place has a config, the last place gives the reason. `hosts`: those that were
     read.
     """
     files = {source.key: readers.here(source) if readers.here else NOWHERE for source in sources}
     lacking = [s for s in sources if files[s.key].problem]
-    files |= _on_hosts(lacking, readers, hosts or {})
+    files |= _on_hosts(lacking, readers, hosts or {}, watch)
     lacking = [s for s in lacking if files[s.key].problem and s.repo]
-    return files | _from_hub(lacking, readers)
+    return files | _from_hub(lacking, readers, watch)
 
 
 def _on_hosts(
-    sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost]
+    sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost], watch: Watch
 ) -> FilesBySource:
     on, by_host = readers.host, {name: [s for s in sources if s.host == name] for name in {s.host for s in sources}}
     if on is None:
         return {}
     jobs = [(hosts[name], wanted) for name, wanted in by_host.items() if name in hosts and hosts[name].is_reachable]
-    answers = at_once(lambda job: on.model_files(*job), jobs)
+    answers = at_once_watched(lambda job: on.model_files(*job), jobs, watch, name=lambda job: job[0].name)
     return {key: files for answer in answers for key, files in answer.items()}
 
 
-def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders) -> FilesBySource:
+def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders, watch: Watch) -> FilesBySource:
     """Each model once, for any number of hosts."""
     if readers.from_hub is None:
         return {}
     once: dict[str, ModelFiles] = {}
-    for source in sources:
-        if source.name not in once:
-            once[source.name] = readers.from_hub(source)
+    by_name = {source.name: source for source in sources}
+    watch.begins([*by_name], "models on the Hub")
+    for name, source in by_name.items():
+        once[name] = readers.from_hub(source)
+        watch.answered(name)
     return {source.key: once[source.name] for source in sources}

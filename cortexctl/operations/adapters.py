@@ -21,6 +21,7 @@ from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.secrets.resolver import SecretReader
+from cortexctl.waiting import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
@@ -66,9 +67,11 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableI
     return VariableInputs(choice.variables, choice.files, os.environ, for_another)
 
 
-def run_connections() -> AbstractContextManager[Connections]:
-    """The connections of a run that opens its hosts more than once; closed at the end, also when a command refuses."""
-    return closing(fleet.Connections())
+def run_connections(watch: Watch = UNWATCHED) -> AbstractContextManager[Connections]:
+    """The connections of a run that opens its hosts more than once; closed at the end, also when a command refuses.
+    `watch`: receives who is asked.
+    """
+    return closing(fleet.Connections(watch))
 
 
 def open_hosts(desired: Desired, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
@@ -78,9 +81,10 @@ def open_hosts(desired: Desired, connections: Connections | None = None) -> Abst
     return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent, connections)
 
 
-def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:
+def open_hosts_of_plan(plan: Plan, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
     """The same for the hosts of a saved plan."""
-    return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner, Path(plan.stack_path).parent)
+    hosts = [planned.host for planned in plan.hosts]
+    return fleet.open_hosts(hosts, plan.owner, Path(plan.stack_path).parent, connections)
 
 
 def model_readers(

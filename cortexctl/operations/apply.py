@@ -126,7 +126,7 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack, *,
             interrupted=run.is_stopped,
             waits=lambda text: run.report(Note(text)),
         )
-        recheck_hosts = partial(recheck, run.hosts)
+        recheck_hosts = partial(recheck, run.hosts, watch=run.hosts.watch)
         result = apply_plan(plan, executor, run.hosts, locks, recheck_hosts, locks_held, is_renewed=is_renewed)
         result = result_without(result, KNOWN.hide)
     notes = learn_from_apply(plan, result, executor.durations, run.hosts, performer.clock.now())

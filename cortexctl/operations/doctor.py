@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.engines.registry import DEFAULT
@@ -15,12 +15,13 @@ from cortexctl.instance.image import local_name
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.host_facts import HostFacts
 from cortexctl.observed.host_probe import HostProbe
-from cortexctl.operations.adapters import open_hosts
+from cortexctl.operations.adapters import Connections, open_hosts
 from cortexctl.operations.host_findings import findings, folders_of
 from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.results import DoctorReport, HostReport
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.selection import matches
+from cortexctl.waiting import UNWATCHED, Watch
 
 
 class Hosts(Protocol):
@@ -51,19 +52,20 @@ def examination(
     return Examination(desired, _chosen(desired, patterns), command, probes)
 
 
-def examine_hosts(wanted: Examination, report: Report) -> DoctorReport:
-    """All hosts are read at the same time."""
-    with open_hosts(wanted.desired) as hosts:
-        return examine(wanted, hosts, report)
+def examine_hosts(wanted: Examination, report: Report, connections: Connections | None = None) -> DoctorReport:
+    """All hosts are read at the same time. `connections`: of the run."""
+    with open_hosts(wanted.desired, connections) as hosts:
+        return examine(wanted, hosts, report, hosts.watch)
 
 
-def examine(wanted: Examination, hosts: Hosts, report: Report) -> DoctorReport:
+def examine(wanted: Examination, hosts: Hosts, report: Report, watch: Watch = UNWATCHED) -> DoctorReport:
     """The same, on open hosts."""
 
     def of_host(host: Host) -> HostReport:
         return _report(wanted, host, hosts, report)
 
-    return DoctorReport(wanted.desired.owner, tuple(at_once(of_host, wanted.hosts)), wanted.probes, wanted.command)
+    reports = at_once_watched(of_host, wanted.hosts, watch, name=lambda host: host.name)
+    return DoctorReport(wanted.desired.owner, tuple(reports), wanted.probes, wanted.command)
 
 
 def _chosen(desired: Desired, patterns: Sequence[str]) -> list[Host]:

@@ -57,7 +57,9 @@ def report_drift(
     with open_hosts(desired, connections) as hosts:
         timeout, here = inputs.health_timeout, inputs.selection.hosts_of(desired)
         query_servers = partial(_health, hosts, timeout) if timeout is not None else None
-        observer = DriftObserver(here, inputs.selection, hosts, query_servers, is_dead, __version__, inputs.deep)
+        observer = DriftObserver(
+            here, inputs.selection, hosts, query_servers, is_dead, __version__, inputs.deep, hosts.watch
+        )
         observed, facts = observer.observe()
     report = find_drift(desired, observed, facts, inputs.selection)
     return report, Durations(at, time.monotonic() - began)
@@ -80,4 +82,6 @@ def send(to: Destination, body: bytes) -> None:
 def _health(hosts: OpenHosts, seconds: float, servers: Sequence[Server]) -> dict[tuple[str, str], Answer]:
     from cortexctl.health.health_check import query_all
 
-    return query_all({s.key: (hosts.reach(s.host, s.container), s.health) for s in servers}, seconds)
+    hosts.watch.begins([s.host for s in servers], "servers")
+    reaches = {s.key: (hosts.reach(s.host, s.container), s.health) for s in servers}
+    return query_all(reaches, seconds, lambda key: hosts.watch.answered(key[0]))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.errors import CortexctlError
@@ -17,6 +17,7 @@ from cortexctl.observed.host import ImageFacts
 from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
 from cortexctl.plan.selection import Selection
+from cortexctl.waiting import UNWATCHED, Watch
 
 EVERYTHING = Selection()
 
@@ -35,7 +36,7 @@ def read_with_releases(
 
     names = [h.name for h in desired.hosts]
     with open_hosts(desired, connections) as hosts:
-        known, problems = releases_on(desired.on_hosts(only.hosts_to_read(names)), hosts)
+        known, problems = releases_on(desired.on_hosts(only.hosts_to_read(names)), hosts, hosts.watch)
     again = reader.read(releases=Releases(reported=known))
     return StackReading(reader.path, None if problems else again.desired, (*problems, *again.diagnostics))
 
@@ -61,7 +62,9 @@ def _lacks_a_value(instance: Instance) -> bool:
     return any(not secret.fingerprint for secret in instance.spec.container.secrets)
 
 
-def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], list[Diagnostic]]:
+def releases_on(
+    desired: Desired, hosts: OpenHosts, watch: Watch = UNWATCHED
+) -> tuple[dict[str, str], list[Diagnostic]]:
     """Image reference -> release, as far as the hosts know them; and diagnostics for images that differ by host."""
     known: dict[str, dict[str, str]] = {}
     unknown: dict[str, set[str]] = {}
@@ -73,7 +76,7 @@ def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], lis
         return {image: _release_on(desired.host(host), image, hosts) for image in sorted(unknown[host])}
 
     names = sorted(unknown)
-    for host, by_image in zip(names, at_once(releases, names), strict=True):
+    for host, by_image in zip(names, at_once_watched(releases, names, watch), strict=True):
         for image, release in by_image.items():
             if release:
                 known.setdefault(image, {})[host] = release

@@ -18,7 +18,7 @@ from cortexctl.plan.adopt.adopt import owned_on
 
 def observe_host_of(desired: Desired, address: str, hosts: OpenHosts) -> Observed:
     """The host of a full address."""
-    return observe_identity(desired.on_hosts([address.partition("/")[0]]), hosts)
+    return observe_identity(desired.on_hosts([address.partition("/")[0]]), hosts, hosts.watch)
 
 
 def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedInstance:

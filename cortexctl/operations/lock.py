@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError, DaemonRefused, UsageError
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.operations.adapters import OpenHosts
 from cortexctl.operations.results import HostLock, LockState
+from cortexctl.waiting import Watch
 
 
 def lock_state(lock: HeldLock) -> LockState:
@@ -25,7 +26,7 @@ def read_locks(desired: Desired, hosts: OpenHosts) -> Sequence[HostLock]:
     def read(host: str) -> HostLock:
         return HostLock(host, _state(hosts, host))
 
-    return _of_each([h.name for h in desired.hosts], read)
+    return _of_each([h.name for h in desired.hosts], read, hosts.watch)
 
 
 def release_locks(desired: Desired, hosts: OpenHosts, only: str | None) -> Sequence[HostLock]:
@@ -41,7 +42,7 @@ def release_locks(desired: Desired, hosts: OpenHosts, only: str | None) -> Seque
         hosts.daemon(host).release_lock(desired.owner)
         return released
 
-    return _of_each([h.name for h in desired.hosts if only in {None, h.name}], release)
+    return _of_each([h.name for h in desired.hosts if only in {None, h.name}], release, hosts.watch)
 
 
 def _state(hosts: OpenHosts, host: str) -> LockState | None:
@@ -49,11 +50,11 @@ def _state(hosts: OpenHosts, host: str) -> LockState | None:
     return lock_state(lock) if lock else None
 
 
-def _of_each(hosts: Sequence[str], act: Callable[[str], HostLock]) -> Sequence[HostLock]:
+def _of_each(hosts: Sequence[str], act: Callable[[str], HostLock], watch: Watch) -> Sequence[HostLock]:
     def of_host(host: str) -> HostLock:
         try:
             return act(host)
         except DaemonError as cause:
             return HostLock(host, error=cause)
 
-    return at_once(of_host, hosts)
+    return at_once_watched(of_host, hosts, watch)

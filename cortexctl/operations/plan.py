@@ -97,7 +97,7 @@ def plan_live(
     files of this machine only there.
     """
     models = model_readers(desired, host=hosts, allow_hub=allow_hub, within=within)
-    observed = _without_secrets(observe_for_plan(desired, hosts, request, models))
+    observed = _without_secrets(observe_for_plan(desired, hosts, request, models, hosts.watch))
     decided = plan(desired, observed, request)
     return replace(decided, diagnostics=tuple(map(_diagnostic_without_secrets, decided.diagnostics)))
 

@@ -12,5 +12,5 @@ from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 def plan_rollback_live(desired: Desired, address: str, generation: int | None, hosts: OpenHosts) -> Plan:
     """`address`: with its host. `generation` None: the newest retained one that is older. Raises UsageError."""
     host = address.partition("/")[0]
-    observed = observe_for_rollback(desired.on_hosts([host]), hosts)
+    observed = observe_for_rollback(desired.on_hosts([host]), hosts, hosts.watch)
     return plan_rollback(desired, observed, RollbackTarget(address, generation))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.engines.registry import DEFAULT, engine_named
@@ -29,7 +29,7 @@ from cortexctl.plan.placement import placed
 def fleet_status(desired: Desired, connections: Connections | None = None) -> FleetStatus:
     """Changes nothing. `connections`: of the run."""
     with open_hosts(desired, connections) as hosts:
-        observed, locks = _with_locks(observe_identity(desired, hosts), hosts)
+        observed, locks = _with_locks(observe_identity(desired, hosts, hosts.watch), hosts)
         instances = _instances(desired, observed, hosts)
     return FleetStatus(desired.owner, tuple(instances), locks, _left_alone(desired, observed))
 
@@ -49,7 +49,7 @@ def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list
 def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
     """With the current lock holders of each host. A host whose lock cannot be read counts as unread."""
     names = [h.name for h in observed.hosts if h.is_reachable]
-    locks = dict(zip(names, at_once(partial(read_lock, hosts), names), strict=True))
+    locks = dict(zip(names, at_once_watched(partial(read_lock, hosts), names, hosts.watch), strict=True))
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
     locked = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
     return observed.with_hosts(unread), tuple(HostLock(name, lock_state(at)) for name, at in locked.items())
@@ -125,8 +125,11 @@ def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tup
         except DaemonError as cause:
             return cause
 
-    endpoints = dict(zip(paths, at_once(endpoint, list(paths)), strict=True))
-    health = query_all({at: (hosts.reach(*at), path) for at, path in paths.items()}, QUICK)
+    read = at_once_watched(endpoint, list(paths), hosts.watch, name=lambda at: at[0], what="servers")
+    endpoints = dict(zip(paths, read, strict=True))
+    hosts.watch.begins([host for host, _ in paths], "servers")
+    reaches = {at: (hosts.reach(*at), path) for at, path in paths.items()}
+    health = query_all(reaches, QUICK, lambda at: hosts.watch.answered(at[0]))
     return {at: _Server(endpoints[at], health[at]) for at in paths}
 
 
