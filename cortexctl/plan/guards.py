@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.registry import engine_of
