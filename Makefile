@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast attack fuzz lint types check schemas reference clean
+.PHONY: help setup lab demo test test-fast attack fuzz bench bench-quick lint types check schemas reference clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -38,6 +38,19 @@ attack: lab  ## random kills, lies, mutations and planted secrets, on a real Doc
 
 fuzz: setup  ## random stacks, plans, snapshots, labels, logs, argument lines and answers, without a daemon (MINUTES=10 SEED=1)
 	@$(BIN)/python -m tests.attack.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+bench: BENCH = --out bench/results.md
+bench: bench-run  ## speed against docker compose and bare clients, as ratios: 15 minutes, and a table (BASE=git-ref-or-folder)
+
+bench-quick: BENCH = --quick
+bench-quick: bench-run  ## the same with smaller sizes: a minute or two (BASE=git-ref-or-folder)
+
+.PHONY: bench-run
+bench-run: setup
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(LAB) up --no-vllm
+	@$(BIN)/python -m bench.compose
+	@base=$(if $(BASE),$$($(BIN)/python -m bench.base $(BASE))) && \
+	$(LAB) exec $(BIN)/python -m bench $(BENCH) $${base:+--base $$base}
 
 lint: setup
 	@$(BIN)/ruff check .
