@@ -6,11 +6,12 @@ It decides nothing about containers: the plan did, and `plan.recipes.undo` has t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import field, replace
 from enum import StrEnum
 from functools import partial
+from queue import SimpleQueue
 
 from cortexctl.apply.events import (
     Event,
@@ -124,6 +125,8 @@ class Executor:
     durations: dict[str, StepTimes] = field(default_factory=dict)
     """By address: how long starts and stops took, for the record."""
     _started: dict[str, float] = field(default_factory=dict)
+    _ended: SimpleQueue[Future[CortexctlError | None] | None] = field(default_factory=SimpleQueue)
+    """Steps as they end; None: a turn is free."""
 
     def __post_init__(self) -> None:
         self._turns = Turns(self.plan)
@@ -137,17 +140,25 @@ class Executor:
         turns = self._turns
         turns.add(self.plan.steps if steps is None else steps)
         running: dict[Future[CortexctlError | None], Step] = {}
-        with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
+        with ThreadPoolExecutor(max_workers=self.parallelism + len(self.plan.changes)) as pool:
             while turns.are_left or running:
                 # A step that waits for a free worker has not started: an interrupt stops it too.
-                for step in turns.take(self.parallelism - len(running), begins_more=self.begins_more):
-                    running[pool.submit(self._attempt, step)] = step
+                free = self.parallelism - len(running) + turns.watched
+                for step in turns.take(free, begins_more=self.begins_more):
+                    future = pool.submit(self._attempt, step)
+                    running[future] = step
+                    future.add_done_callback(self._ended.put)
                 if not running:
                     break
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    self._settle(running.pop(future), future.result())
+                ended = self._ended.get()
+                if ended is not None:
+                    self._settle(running.pop(ended), ended.result())
         return self._result()
+
+    def _answers(self, step: Step) -> None:
+        """The container of a gate has answered, and only `stable_for` is left: another start may begin."""
+        self._turns.answers(step.place)
+        self._ended.put(None)
 
     def _emit(self, event: Event) -> None:
         """The listener may be gone (a closed pipe, a lost terminal); the work continues."""
@@ -222,7 +233,7 @@ class Executor:
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):
             return self._pause(step.task.seconds)
-        return self.performer.perform(step.task, step.host, change, self._emit)
+        return self.performer.perform(step.task, step.host, change, self._emit, partial(self._answers, step))
 
     def _pause(self, seconds: int) -> str:
         """Ends at once if nothing is to start after it."""

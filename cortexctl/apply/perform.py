@@ -42,6 +42,10 @@ from cortexctl.plan.steps import (
 )
 
 
+def _ignore() -> None:
+    """For a caller to whom it makes no difference when a container answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Performer:
     """Carries out tasks with the adapters it was given. `marks` are labels that every new container gets."""
@@ -54,8 +58,10 @@ class Performer:
     clock: Clock
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def perform(self, task: Task, host: str, change: Change | None, report: Sink) -> str:  # noqa: C901, PLR0912 - a kind, a case
-        """Do one task. Raises CortexctlError."""
+    def perform(  # noqa: C901, PLR0912 - a kind, a case
+        self, task: Task, host: str, change: Change | None, report: Sink, answers: Callable[[], None] = _ignore
+    ) -> str:
+        """Do one task. `answers`: called by a gate when only `stable_for` is left. Raises CortexctlError."""
         daemon = self.daemons.daemon(host)
         match task:
             case PullImage(reference, digest):
@@ -73,7 +79,7 @@ class Performer:
             case StartContainer(container):
                 daemon.start(container)
             case PassGate(container):
-                return self._gate(daemon, container, _known(change), report)
+                return self._gate(daemon, container, _known(change), report, answers)
             case SetRestart(container, policy):
                 daemon.set_restart(container, policy)
             case UpdateContainer(container, memory, cpus):
@@ -136,16 +142,15 @@ class Performer:
             )
         return value
 
-    def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink) -> str:
+    def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink, answers: Callable[[], None]) -> str:
         spec = change.detail.after or change.detail.before
         values = {s.name: self.secrets.value(s) for s in spec.container.secrets} if spec else {}
         secrets = tuple(values.values())
         reporter = GateReporter(change.address, self.clock, report, secrets)
         engine = engine_named(spec.server.engine if spec else DEFAULT)
         key = values.get(engine.contract.key_variable)
-        gate = Gate(
-            daemon, self.probers(engine.contract), self.clock, container, change, engine, key, reporter, secrets
-        )
+        prober = self.probers(engine.contract)
+        gate = Gate(daemon, prober, self.clock, container, change, engine, key, reporter, secrets, answers)
         return gate.pass_or_fail()
 
 

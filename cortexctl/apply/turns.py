@@ -1,5 +1,9 @@
 """Which steps of a plan may run now: those whose predecessors are done, and at most as many starts on a host at a time
 as the plan allows.
+
+A new instance that answers leaves its turn to the next new one, because `stable_for` passes without work for the host.
+A change that stops a server neither leaves nor takes such a turn: no server must stop beside instances that may still
+fail.
 """
 
 from __future__ import annotations
@@ -7,8 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import UNNOTICED, Place, StartContainer, Step
+
+_NEW = {Action.CREATE, Action.START}
+"""Actions that start a container while no other one of the instance serves."""
 
 
 class Turns:
@@ -20,6 +28,9 @@ class Turns:
         self.done: set[str] = set()
         self._limit = plan.parallel_starts
         self._starting = {s.place for s in plan.steps if isinstance(s.task, StartContainer)}
+        self._new = {(c.host, c.address) for c in plan.changes if c.action in _NEW}
+        self._answering: set[Place] = set()
+        """New instances that have answered their first requests."""
         self._pending: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._started: set[Place] = set()
@@ -36,6 +47,11 @@ class Turns:
         """Whether a step has not started."""
         return bool(self._pending)
 
+    @property
+    def watched(self) -> int:
+        """The number of gates that only wait until `stable_for` has passed. They do not count as work."""
+        return len(self._answering.intersection(s.place for s in self._running.values()))
+
     def take(self, free: int, *, begins_more: bool) -> list[Step]:
         """At most `free` steps; from now on they run. Changes that have started come first: a stopped server must not
         wait for a worker. Not `begins_more`: only changes that are underway go on, because half of a replacement is an
@@ -45,15 +61,20 @@ class Turns:
         if not begins_more:
             ready = [s for s in ready if s.address and s.place in self._underway]
         ready = [s for s in ready if s.host not in self._closed or not s.address or s.place in self._underway]
-        starts = self._starts_now()
+        unfinished = self._unfinished_starts()
+        answering = Counter(host for host, _ in self._answering & unfinished)
+        starts = Counter(host for host, _ in unfinished)
+        full: set[str] = set()
         taken: list[Step] = []
         for step in sorted(ready, key=lambda s: not s.address or s.place not in self._started):
-            is_start = step.place in self._starting - self._started
             if len(taken) == free:
                 break
-            if is_start and starts[step.host] >= self._limit:
-                continue
-            starts[step.host] += is_start
+            if step.place in self._starting - self._started:
+                now = starts[step.host] - (answering[step.host] if step.place in self._new else 0)
+                if now >= self._limit or step.host in full:
+                    full.add(step.host)  # in order: what comes later does not overtake
+                    continue
+                starts[step.host] += 1
             taken.append(step)
         for step in taken:
             self._run(step)
@@ -62,6 +83,11 @@ class Turns:
     def close(self, host: str) -> None:
         """A change on the host has failed and is being undone: no other one begins there. Called from any thread."""
         self._closed.add(host)
+
+    def answers(self, place: Place) -> None:
+        """Its container has answered its first requests; the rest of its gate only waits. Called from any thread."""
+        if place in self._new:
+            self._answering.add(place)
 
     def finish(self, step: Step) -> None:
         """It is done."""
@@ -89,7 +115,7 @@ class Turns:
         for step_id in ids:
             self._pending.pop(step_id, None)
 
-    def _starts_now(self) -> Counter[str]:
-        """By host: the number of containers that start now."""
+    def _unfinished_starts(self) -> set[Place]:
+        """The changes that start a container and have started."""
         left = {s.place for s in (*self._pending.values(), *self._running.values())}
-        return Counter(host for host, address in self._starting & self._started & left)
+        return self._starting & self._started & left

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from itertools import combinations
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cortexctl.apply.events import Event, StepDone, StepFailed, StepStarted
+from cortexctl.apply.events import Event, Progress, StepDone, StepFailed, StepStarted
 from cortexctl.apply.executor import Executor
+from cortexctl.apply.gate.gate import STAYS_UP
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
+from cortexctl.apply.turns import Turns
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy
 from cortexctl.instance.spec import Publish
+from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.pace import _bounds, _simulated, paces
-from cortexctl.plan.steps import Place, StartContainer, Step
+from cortexctl.plan.steps import PassGate, Place, StartContainer, Step
 from tests.applying import locks
 from tests.fakes.world import World
 from tests.generated import modest
@@ -73,6 +77,8 @@ class Overlaps:
     world: World
     plan: Plan
     running: set[Place] = field(default_factory=set)
+    answering: set[Place] = field(default_factory=set)
+    """New instances that only wait until `stable_for` has passed."""
     together: set[frozenset[Place]] = field(default_factory=set)
     most: dict[str, int] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -80,6 +86,9 @@ class Overlaps:
     def __call__(self, event: Event) -> None:
         self.world.emit(event)
         assert not isinstance(event, StepFailed), event
+        if isinstance(event, Progress) and event.stage == STAYS_UP:
+            place = (event.address.partition("/")[0], event.address)
+            self.answering |= {place} & new_ones(self.plan)
         if not isinstance(event, StepStarted | StepDone) or not event.step.address:
             return
         place = (event.step.host, event.step.address)
@@ -87,12 +96,19 @@ class Overlaps:
         with self.guard:
             if isinstance(event, StepStarted):
                 self.together |= {frozenset({place, other}) for other in self.running if other != place}
+                is_first = place not in self.running
                 self.running.add(place)
-                for host in HOSTS:
-                    now = sum(p[0] == host for p in self.running & starts)
-                    self.most[host] = max(self.most.get(host, 0), now)
+                if is_first and place in starts:
+                    counts = starts - self.answering if place in new_ones(self.plan) else starts
+                    now = sum(p[0] == place[0] for p in self.running & counts)
+                    self.most[place[0]] = max(self.most.get(place[0], 0), now)
             elif event.step.id == last_step(self.plan, place).id:
                 self.running.discard(place)
+
+
+def new_ones(plan: Plan) -> set[Place]:
+    """The changes that take no server down."""
+    return {(c.host, c.address) for c in plan.changes if c.action in {Action.CREATE, Action.START}}
 
 
 def share(one: Change, other: Change) -> bool:
@@ -240,3 +256,50 @@ def test_the_waves_of_a_plan_hold_every_start_once_and_no_more_than_allowed(one:
     shown = [(host, a) for host, pace in paces(planned).items() for wave in pace.waves for a in wave]
     assert sorted(shown) == sorted(starts)
     assert all(len(wave) <= other.parallel_starts for pace in paces(planned).values() for wave in pace.waves)
+
+
+@settings(modest, max_examples=60)
+@given(stacks(), stacks(), st.data())
+def test_the_turns_keep_the_bound_of_the_plan_and_the_limit_of_each_kind(
+    one: Desired, other: Desired, data: st.DataObject
+) -> None:
+    """Every change takes what it may take at most, or less, and part of that its instance only waits."""
+    planned = world_with(one).plan(other)
+    assume(not planned.has_errors)
+    new, limit = new_ones(planned), other.parallel_starts
+    starts = {s.place for s in planned.steps if isinstance(s.task, StartContainer)}
+    seconds = {(c.host, c.address): data.draw(st.integers(0, c.cost.at_most or 0)) for c in planned.effective}
+    waits = {place: data.draw(st.integers(0, seconds[place])) for place in sorted(seconds)}
+    last = {s.place: s.id for s in planned.steps}
+    turns = Turns(planned)
+    turns.add(planned.steps)
+    coming: list[tuple[int, bool, str]] = []
+    """When a step ends, or a gate has its first answer: time, whether the step ends, its id."""
+    steps = {s.id: s for s in planned.steps}
+    started: set[Place] = set()
+    answering: set[Place] = set()
+    ended: dict[Place, int] = {}
+    now = 0
+    while turns.are_left or coming:
+        for step in turns.take(100, begins_more=True):
+            is_gate = isinstance(step.task, PassGate)
+            is_only = step.place not in starts and step.id == last[step.place]
+            takes = seconds.get(step.place, 0) if is_gate or is_only else 0
+            if is_gate:
+                heappush(coming, (now + takes - waits[step.place], False, step.id))
+            heappush(coming, (now + takes, True, step.id))
+            if step.place in starts - started:
+                alive = {p for p in started - ended.keys() if p[0] == step.host}
+                assert len(alive - answering if step.place in new else alive) < limit
+                started.add(step.place)
+        now, is_end, step_id = heappop(coming)
+        step = steps[step_id]
+        if not is_end:
+            turns.answers(step.place)
+            answering |= {step.place} & new
+            continue
+        turns.finish(step)
+        if last[step.place] == step.id:
+            ended[step.place] = now
+    for (host, address), end in ended.items():
+        assert not address or end <= paces(planned)[host].at_most

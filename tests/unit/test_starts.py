@@ -12,17 +12,19 @@ from typing import Any
 
 import pytest
 
-from cortexctl.apply.events import Event, RollbackStarted, StepDone, StepStarted
+from cortexctl.apply.events import Event, Progress, RollbackStarted, StepDone, StepStarted
 from cortexctl.apply.executor import Executor, Fate
+from cortexctl.apply.gate.gate import STAYS_UP
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
+from cortexctl.apply.turns import Turns
 from cortexctl.desired.stack import Instance
 from cortexctl.instance.spec import Mount, Publish
 from cortexctl.observed.host import BoundPort
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
-from cortexctl.plan.steps import CreateContainer, PassGate, RenameContainer, StartContainer
+from cortexctl.plan.steps import CreateContainer, PassGate, RenameContainer, StartContainer, Step
 from cortexctl.render.apply.progress import PlainProgress
 from cortexctl.render.plan.terminal import plan_text
 from tests.applying import PLAIN, TWO_HOSTS, crash, locks, serving, stack
@@ -241,16 +243,17 @@ def test_no_more_start_at_a_time_than_allowed_on_each_host(tmp_path: Path, limit
 
 
 def most_starts(world: World) -> int:
-    """The largest number of changes of one host between their first step and their last one."""
-    last = {e.step.address: e.step.id for e in world.events if isinstance(e, StepDone) and e.step.address}
+    """The largest number of new instances of one host between the first step of each and its first answer."""
     running: dict[str, set[str]] = {}
+    started: set[str] = set()
     most = 0
     for event in world.events:
-        if isinstance(event, StepStarted) and event.step.address:
+        if isinstance(event, StepStarted) and event.step.address and event.step.address not in started:
+            started.add(event.step.address)
             running.setdefault(event.step.host, set()).add(event.step.address)
             most = max(most, len(running[event.step.host]))
-        if isinstance(event, StepDone) and last.get(event.step.address) == event.step.id:
-            running[event.step.host].discard(event.step.address)
+        if isinstance(event, Progress) and event.stage == STAYS_UP:
+            running[event.address.partition("/")[0]].remove(event.address)
     return most
 
 
@@ -411,3 +414,98 @@ def test_gates_are_passed_side_by_side(tmp_path: Path) -> None:
     world.prober.health = health  # type: ignore[method-assign]
     assert world.apply(world.plan(stack(tmp_path, models(*FOUR)))).exit_code == 0
     assert sum(isinstance(e, StepDone) and isinstance(e.step.task, PassGate) for e in world.events) == 4
+
+
+def test_a_new_instance_that_only_waits_leaves_its_turn_and_its_worker(tmp_path: Path) -> None:
+    """Six pass their gates with one start at a time and one worker, although each watch ends after all have started."""
+    world = World("demo", "here")
+    names = (*FOUR, "e", "f")
+    answered = {name: threading.Event() for name in names}
+    smoke, healthy = world.prober.smoke, world.prober.health
+
+    def first_request(*args: Any) -> str:
+        answer = smoke(*args)
+        answered[args[3]].set()
+        return answer
+
+    def health(reach: Any) -> str:
+        name = world.prober._name(reach).removeprefix("vllm-model-").partition("--")[0]
+        if answered[name].is_set():
+            wait_until(lambda: all(event.is_set() for event in answered.values()))
+        return healthy(reach)
+
+    world.prober.smoke = first_request  # type: ignore[method-assign, assignment]
+    world.prober.health = health  # type: ignore[method-assign]
+    wanted = stack(tmp_path, "[rollout]\nparallel_starts = 1\n\n", models(*names))
+    assert world.apply(world.plan(wanted), parallelism=1).exit_code == 0
+    assert most_starts(world) == 1
+
+
+def test_a_replacement_waits_until_new_instances_have_stayed_up_and_is_not_overtaken(tmp_path: Path) -> None:
+    """Its old instance must not stop beside instances that may still fail, and what comes later does not begin first."""
+    world = World("demo", "here")
+    assert world.apply(world.plan(stack(tmp_path, models("b")))).exit_code == 0
+    new, replaced = models("a", "c"), model_text("b", args="{ max_model_len = 64 }", after='["a"]')
+    rollout = "[rollout]\nparallel_starts = 1\n\n"
+    plan = world.plan(stack(tmp_path, rollout, new, replaced, models("d", after='["a"]')))
+    turns = Turns(plan)
+    turns.add(plan.steps)
+    gates: dict[str, Step] = {}
+
+    def until_gates() -> list[str]:
+        """The changes that come to their gates now."""
+        came = []
+        while steps := turns.take(9, begins_more=True):
+            for step in steps:
+                if isinstance(step.task, PassGate):
+                    gates[step.address] = step
+                    came.append(step.address)
+                else:
+                    turns.finish(step)
+        return came
+
+    assert until_gates() == ["here/a"]
+    turns.answers(("here", "here/a"))
+    assert until_gates() == ["here/c"], "both are new"
+    turns.answers(("here", "here/c"))
+    assert until_gates() == [], "b and d wait for all of a"
+    turns.finish(gates["here/a"])
+    assert until_gates() == [], "b waits for all of c too, and d for its turn after b"
+    turns.finish(gates["here/c"])
+    assert until_gates() == ["here/b"]
+    turns.answers(("here", "here/b"))
+    assert until_gates() == [], "a replacement keeps its turn"
+    turns.finish(gates["here/b"])
+    assert until_gates() == ["here/d"]
+
+
+def test_an_instance_that_fails_while_it_is_watched_ends_its_host(tmp_path: Path) -> None:
+    """What has started meanwhile is finished."""
+    world = World("demo", "here")
+    second_starts = threading.Event()
+    healthy = world.prober.health
+    seen: list[str] = []
+
+    def health(reach: Any) -> str:
+        name = world.prober._name(reach)
+        seen.append(name)
+        if name == "vllm-model-a--g1" and seen.count(name) > 1:
+            assert second_starts.wait(AT_MOST)
+            crash()(world.daemon().by_name(name))
+        return healthy(reach)
+
+    def watch(event: Event) -> None:
+        world.emit(event)
+        if (
+            isinstance(event, StepDone)
+            and event.step.address == "here/b"
+            and isinstance(event.step.task, StartContainer)
+        ):
+            second_starts.set()
+
+    world.prober.health = health  # type: ignore[method-assign]
+    plan = world.plan(stack(tmp_path, "[rollout]\nparallel_starts = 1\n\n", models(*FOUR)))
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    result = apply_plan(plan, Executor(plan, performer, watch), world.daemons, locks(world, plan), world.recheck)
+    fates = {o.change.model: o.fate for o in result.outcomes}
+    assert (fates["a"], fates["b"], fates["d"]) == (Fate.FAILED, Fate.DONE, Fate.NOT_STARTED)

@@ -24,7 +24,11 @@ from cortexctl.text.shorten import shortened
 from cortexctl.text.units import show_bytes, show_seconds
 
 POLL = 0.25
-"""Seconds between checks: a death is noticed within half a second. A check costs the daemon 1 ms."""
+"""Seconds between checks of a start: a death is noticed within half a second. A check costs the daemon 1 ms."""
+WATCH_POLL = 0.5
+"""Seconds between checks while `stable_for` passes, of many instances at the same time: a death is noticed within a
+second.
+"""
 SLOW_POLL = 1.0
 """Seconds between checks if each request starts a program in the container, and after a failed route."""
 LOG_EVERY = 1.5
@@ -40,6 +44,8 @@ DYING = 1.0
 """Seconds in which the end of a container becomes visible after its server broke off an answer."""
 ENDING = 10.0
 """The same, while nothing listens at its port: a busy daemon notices the end of a container seconds late."""
+STAYS_UP = "checking that it stays up"
+"""The last stage of a gate."""
 NO_CONNECTION = "no connection"
 """The prober's answer if nothing listens at the port."""
 KILLED = 137
@@ -65,6 +71,8 @@ class Gate:
     reporter: GateReporter
     secrets: tuple[str, ...] = ()
     """Values that must not be shown if the server writes them into its log."""
+    answers: Callable[[], None] = lambda: None
+    """Called when it has answered its first requests: from now on the gate only waits until `stable_for` has passed."""
 
     def pass_or_fail(self) -> str:
         """Process up, /health, served names, a smoke request, bounds, still up. Returns its answer and the address.
@@ -75,14 +83,17 @@ class Gate:
         self._until_healthy(reach)
         self.reporter.stage("checking the served names")
         self._names(reach)
-        answers = [self._smoke(reach), self._bounds(reach)]
+        texts = [self._smoke(reach), self._bounds(reach)]
+        self.reporter.stage(STAYS_UP)
+        self.answers()
         self._stay_up(reach)
-        answer = hidden("; ".join(s for s in answers if s), self.secrets)
+        answer = hidden("; ".join(s for s in texts if s), self.secrets)
         return f"{answer} at {reach.target}" if answer else f"at {reach.target}"
 
     def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.policy.gate, self.engine)
-        next_log, up_since, unread = 0.0, None, ""
+        next_log, up_since, unread = LOG_EVERY, None, ""
+        self.reporter.stage(deadline.stage)
         while True:
             self._alive()
             status = self._health(reach)
@@ -105,8 +116,8 @@ class Gate:
                 raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach)
 
-    def _pause(self, reach: Reach) -> None:
-        self.clock.sleep(SLOW_POLL if reach.is_slow else POLL)
+    def _pause(self, reach: Reach, seconds: float = POLL) -> None:
+        self.clock.sleep(SLOW_POLL if reach.is_slow else seconds)
 
     def _elsewhere(self, reach: Reach, status: str) -> GateFailed:
         """Waiting longer does not help, and the old container is down meanwhile."""
@@ -187,16 +198,14 @@ class Gate:
         """Healthy without a break for `stable_for`; a short break restarts the time, a long one ends the gate."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
-        self.reporter.stage("checking that it stays up")
         while True:
-            self._alive()
             status = self._health(reach)
+            self._alive()
             now = self.clock.elapsed()
             if not status:
                 good_since = now if bad_since is not None else good_since
                 bad_since = None
                 if now - good_since >= self.policy.gate.stable_for:
-                    self._alive()
                     self.reporter.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
                     return
             else:
@@ -209,7 +218,7 @@ class Gate:
                 )
             if now - began > self.policy.gate.startup_timeout + self.policy.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
-            self._pause(reach)
+            self._pause(reach, WATCH_POLL)
 
     def _broke_off(self, probe: Probe, reach: Reach, what: str) -> GateFailed:
         """A failed request. If the container or its daemon is dying, which may become visible a moment later, that is
