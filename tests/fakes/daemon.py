@@ -21,6 +21,7 @@ from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
+from cortexctl.waiting import UNWATCHED
 from tests.fakes.container import FakeContainer, row_of
 from tests.fakes.faults import Faults, faulty
 from tests.fakes.inspection import IMAGE_ENV, inspection
@@ -364,6 +365,8 @@ class FakeDaemon:
 
 class FakeDaemons:
     """Implements `apply.protocols.Daemons` and `observe.host_readers.Readers` over fake hosts."""
+
+    watch = UNWATCHED
 
     def __init__(self, daemons: Mapping[str, FakeDaemon]) -> None:
         self.by_host = dict(daemons)
