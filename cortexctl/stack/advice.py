@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 def advice_for(key: str, value: Any, *, check: Callable[..., Any] | None, expected: str) -> str:
     """A fix for `key = value`; empty if none is known. `check`: the check that the schema applies to the value.
-    `expected`: the kind of the problem. Never call it for a value that may be a secret.
+    `expected`: pydantic's name of the error. Never call it for a value that may be a secret.
     """
     match value:
         case bool() | None | dict() | list():
@@ -38,11 +38,11 @@ def advice_for(key: str, value: Any, *, check: Callable[..., Any] | None, expect
             return f'write {key} = "{show_seconds(value)}"' if 0 < value < 7 * 24 * 3600 else ""
         case int() | float() if check is value_forms.size_form:
             return f'write {key} = "{value} GiB", or the unit that is meant'
-        case int() | float() if expected == "text":
+        case int() | float() if expected == "string_type":
             return f'write {key} = "{value}"'
-        case str() if expected in {"whole", "number"} and _NUMBER.fullmatch(value):
+        case str() if expected in {"int_type", "float_type"} and _NUMBER.fullmatch(value):
             return f"write {key} = {value}, without quotes"
-        case str() if expected == "truth" and value.lower() in {
+        case str() if expected == "bool_type" and value.lower() in {
             "true",
             "false",
             "yes",
@@ -53,9 +53,9 @@ def advice_for(key: str, value: Any, *, check: Callable[..., Any] | None, expect
             "0",
         }:
             return f"write {key} = {'true' if value.lower() in {'true', 'yes', 'on', '1'} else 'false'}, without quotes"
-        case str() if expected == "list":
+        case str() if expected == "list_type":
             return f"write {key} = [{json.dumps(value, ensure_ascii=False)}]"
-        case str() if key == "source" and expected == "table":
+        case str() if key == "source" and expected in {"model_type", "model_attributes_type", "dict_type"}:
             return _source(value)
     return ""
 

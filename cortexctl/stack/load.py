@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, Kind, error, in_reading_order, unacknowledged
@@ -29,7 +31,6 @@ from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
-from cortexctl.stack.tables import WrongTables, read_table
 from cortexctl.stack.variables import VariableInputs, secret_values, with_variables
 from cortexctl.text.suggest import nearest
 
@@ -112,7 +113,7 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     without = partial(_without, tuple(value for _, value in in_the_open))
     try:
         stack = _validated(document, choice)
-    except WrongTables as failure:
+    except ValidationError as failure:
         known = unfilled | {d.span for d in in_profiles}
         diagnostics += (d for d in explain(document, failure) if d.span is None or d.span not in known)
         diagnostics += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in known)
@@ -136,13 +137,13 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
 
 
 def _validated(document: Document, choice: _Choice) -> StackFile:
-    """With `hosts_only`, a disabled model replaces models that have errors. Raises WrongTables."""
+    """With `hosts_only`, a disabled model replaces models that have errors. Raises ValidationError."""
     try:
-        return read_table(StackFile, document.data)
-    except WrongTables:
+        return StackFile.model_validate(document.data)
+    except ValidationError:
         if not choice.hosts_only:
             raise
-    return read_table(StackFile, {**document.data, "models": NO_MODELS})
+    return StackFile.model_validate({**document.data, "models": NO_MODELS})
 
 
 def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
@@ -151,14 +152,14 @@ def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
     return replace(diagnostic, summary=summary, help=advice)
 
 
-def _rest(document: Document, failure: WrongTables, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:
+def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:
     """The problems in the parts that the schema accepts: one run reports all problems."""
     data = without_faults(document.data, failure)
     if data is None:
         return list(check_dropped(document, None))
     try:
-        stack = read_table(StackFile, data)
-    except WrongTables:
+        stack = StackFile.model_validate(data)
+    except ValidationError:
         return list(check_dropped(document, None))
     named = {f'"{name}"' for name in document.data["models"].keys() - data["models"].keys()}
     _, more = _resolve(document, stack, choice, secrets)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 Loc = tuple[str | int, ...]
-"""Keys and list indices from the document's root."""
+"""Keys and list indices from the document's root, as pydantic reports them."""
 Place = tuple[Loc, "Node", "Node"]
 """A value's loc, the node of its key and its own node."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.stack.advice import advice_for, missing_key
@@ -14,56 +17,51 @@ from cortexctl.stack.argument_checks import check_raw
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile
-from cortexctl.stack.tables import (
-    Check,
-    Problem,
-    WrongTables,
-    descriptions,
-    fields_of,
-    is_table,
-    members_of,
-    metadata_of,
-    read_table,
-)
 from cortexctl.text.suggest import nearest
 
+_BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
 _EXPECTED = {
-    "text": "text in quotes",
-    "whole": "a whole number",
-    "number": "a number",
-    "truth": "true or false",
-    "list": "a list",
-    "table": "a table",
+    "string_type": "text in quotes",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
 }
 
 
-def explain(document: Document, failure: WrongTables) -> list[Diagnostic]:
+def explain(document: Document, failure: ValidationError) -> list[Diagnostic]:
     """One diagnostic per place. A value that matches none of several types is reported once, with all of them."""
-    return _explain_all(document, failure.problems, below=())
+    return _explain_all(document, failure.errors(include_url=False), below=())
 
 
-def _explain_all(document: Document, problems: Sequence[Problem], *, below: Loc) -> list[Diagnostic]:
-    by_loc: dict[Loc, list[Problem]] = {}
+def _explain_all(document: Document, items: Sequence[Any], *, below: Loc) -> list[Diagnostic]:
+    by_loc: dict[Loc, list[Any]] = {}
     keys: set[Loc] = set()
-    for problem in problems:
-        loc = (*below, *problem.loc)
-        if loc[-1:] == ("[key]",):
-            loc = loc[:-1]
-            keys.add(loc)
-        by_loc.setdefault(loc, []).append(problem)
+    for item in items:
+        loc = (*below, *item["loc"])
+        if "[key]" in loc:
+            keys.add(loc[: loc.index("[key]")])
+        if item["type"] not in {"missing", "extra_forbidden"}:
+            while not document.has(loc):  # pydantic adds the names of a union's members
+                loc = loc[:-1]
+        by_loc.setdefault(loc, []).append(item)
     misspelt = _misspelt(by_loc)
     return [
         _explain_one(document, loc, items, is_key=loc in keys)
         for loc, items in by_loc.items()
-        if not (items[0].kind == "missing" and any(loc[: len(m)] == m for m in misspelt))
+        if not (items[0]["type"] == "missing" and any(loc[: len(m)] == m for m in misspelt))
     ]
 
 
-def _misspelt(by_loc: Mapping[Loc, Sequence[Problem]]) -> set[Loc]:
+def _misspelt(by_loc: Mapping[Loc, Sequence[Any]]) -> set[Loc]:
     """The places that unknown keys were probably meant for: what is missing there follows from the spelling."""
     meant = set()
     for loc, items in by_loc.items():
-        if items[0].kind == "unknown" and (close := _nearest_key(loc)):
+        if items[0]["type"] == "extra_forbidden" and (close := _nearest_key(loc)):
             meant.add((*loc[:-1], close))
     return meant
 
@@ -74,20 +72,20 @@ def _nearest_key(loc: Loc) -> str:
 
 def _known_keys(loc: Loc) -> list[str]:
     table = _table_at(loc[:-1])
-    return [f.key for f in fields_of(table)] if table else []
+    return [f.alias or name for name, f in table.model_fields.items()] if table else []
 
 
-def without_faults(data: dict[str, Any], failure: WrongTables) -> dict[str, Any] | None:
+def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
     """The data without the parts that the schema refuses, so that the rest can be checked in the same run. None if the
     remaining data is not complete: a model that lacks a field is removed completely; an error outside the models ends
     it.
     """
     left = copy.deepcopy(data)
-    for problem in failure.problems:
-        loc = problem.loc
+    for item in failure.errors(include_url=False):
+        loc = item["loc"]
         if loc[:1] != ("models",) or len(loc) < 2:
             return None
-        whole = problem.kind == "missing" or len(loc) == 2 or loc[2] == "source"
+        whole = item["type"] == "missing" or len(loc) == 2 or loc[2] == "source"
         table, key = _parent(left, loc[:2] if whole else loc)
         if isinstance(table, dict):
             table.pop(key, None)
@@ -116,9 +114,9 @@ def check_profiles(document: Document) -> list[Diagnostic]:
     diagnostics: list[Diagnostic] = []
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         try:
-            read_table(ModelTable, profile)
-        except WrongTables as failure:
-            wrong = [problem for problem in failure.problems if problem.kind != "missing"]
+            ModelTable.model_validate(profile)
+        except ValidationError as failure:
+            wrong = [i for i in failure.errors(include_url=False) if i["type"] != "missing"]
             diagnostics += _explain_all(document, wrong, below=("profiles", name))
         diagnostics += check_raw(f"profiles.{name}", profile, partial(_place, document, ("profiles", name)))
     return diagnostics
@@ -137,11 +135,11 @@ def check_dropped(document: Document, left: Mapping[str, Any] | None) -> Iterato
             yield from check_raw(f"models.{name}", table, partial(_place, document, ("models", name)))
 
 
-def _explain_one(document: Document, loc: Loc, items: Sequence[Problem], *, is_key: bool) -> Diagnostic:
+def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: bool) -> Diagnostic:
     first = items[0]
     where = ".".join(str(part) for part in loc[:-1])
-    match first.kind:
-        case "unknown":
+    match first["type"]:
+        case "extra_forbidden":
             return _unknown_key(document, loc, where)
         case "missing":
             table = f" in [{where}]" if where else f" in {document.path}"
@@ -151,7 +149,7 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Problem], *, is_k
                 document.place(loc[:-1], key=True),
                 help=_what_for(loc) or missing_key(loc),
             )
-        case "short" if loc in {("models",), ("hosts",)}:
+        case "too_short" if loc in {("models",), ("hosts",)}:
             return error(
                 "CX105",
                 f"the stack declares no {loc[0]}",
@@ -168,19 +166,28 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Problem], *, is_k
     return error("CX104", f"{name}: {' or '.join(texts)}", document.place(loc, key=is_key), help=advice)
 
 
-def _advice(loc: Loc, items: Sequence[Problem]) -> str:
+def _advice(loc: Loc, items: Sequence[Any]) -> str:
     """The first fix that is known for the value."""
     check = _check_of(loc)
     key = str(next((part for part in reversed(loc) if isinstance(part, str)), ""))
-    fixes = (advice_for(key, item.value, check=check, expected=item.kind) for item in items)
+    fixes = (advice_for(key, item["input"], check=check, expected=item["type"]) for item in items)
     return next(filter(None, fixes), "") if loc and isinstance(loc[-1], str) else ""
 
 
 def _check_of(loc: Loc) -> Callable[..., Any] | None:
     """The check of `value_forms` that the schema applies to the value at `loc`."""
     table = _table_at(loc[:-1])
-    metadata = (m for f in fields_of(table) if f.key == loc[-1] for m in metadata_of(f.annotation)) if table else ()
-    return next((m.function for m in metadata if isinstance(m, Check)), None)
+    field = table.model_fields.get(str(loc[-1])) if table else None
+    annotations = [*field.metadata, *_metadata(field.annotation)] if field else []
+    return next((m.func for m in annotations if isinstance(m, AfterValidator | BeforeValidator)), None)
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        yield from typing.get_args(annotation)[1:]
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        for member in typing.get_args(annotation):
+            yield from _metadata(member)
 
 
 def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
@@ -191,24 +198,27 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 
 
-def _describe(problem: Problem, loc: Loc, *, hidden: bool) -> str:
+def _describe(item: Any, loc: Loc, *, hidden: bool) -> str:
+    kind = item["type"]
     if hidden and "secrets" not in loc:
         return "its form is wrong (the value is not shown because it may be a secret)"
     if hidden:
         return 'expected a table like { env = "NAME" }, found a value (not shown)'
-    match problem.kind:
-        case "form":
-            return str(problem.detail)
-        case "choice":
-            *others, last = (f'"{choice}"' for choice in problem.detail)
-            return f"expected {', '.join(others)} or {last}, found {_describe_value(problem.value)}"
-        case "range":
-            return f"{_describe_value(problem.value)} is out of range: it is {problem.detail}"
-        case "finite":
-            return "input should be a finite number"
-        case "short":
-            return "string should have at least 1 character" if isinstance(problem.value, str) else "needs at least 1"
-    return f"expected {_EXPECTED[problem.kind]}, found {_describe_value(problem.value)}"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, found {_describe_value(item['input'])}"
+    if kind == "literal_error":
+        return f"expected {item['ctx']['expected'].replace(chr(39), chr(34))}, found {_describe_value(item['input'])}"
+    if kind == "value_error":
+        return str(item["ctx"]["error"])
+    if kind == "string_pattern_mismatch":
+        return f'"{item["input"]}" has the wrong form ({item["ctx"]["pattern"]})'
+    if kind == "too_short":
+        return f"needs at least {item['ctx']['min_length']}"
+    if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
+        bound = next(iter(item["ctx"].values()))
+        return f"{_describe_value(item['input'])} is out of range: it is {_BOUNDS[kind]} {bound}"
+    text = str(item["msg"])
+    return text[0].lower() + text[1:]
 
 
 def _describe_value(value: Any) -> str:
@@ -230,28 +240,31 @@ def _describe_value(value: Any) -> str:
 def _what_for(loc: Loc) -> str:
     """The field's own documentation, so that readers do not have to search for it."""
     table = _table_at(loc[:-1])
-    return descriptions(table).get(str(loc[-1]), "") if table else ""
+    fields = table.model_fields if table else {}
+    field = fields.get(str(loc[-1]))
+    return (field.description or "") if field else ""
 
 
-def _table_at(loc: Loc) -> type | None:
+def _table_at(loc: Loc) -> type[BaseModel] | None:
     """The schema of the table at `loc`, found by following the annotations."""
     current: Any = StackFile
     if loc[:1] == ("profiles",) and len(loc) > 1:
         current, loc = ModelTable, loc[2:]
     for step in loc:
-        if is_table(current):
-            current = next((_bare(f.annotation) for f in fields_of(current) if step in {f.name, f.key}), None)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = next((f for n, f in current.model_fields.items() if step in {n, f.alias}), None)
+            current = _bare(field.annotation) if field else None
         elif typing.get_origin(current) is dict:
             current = _bare(typing.get_args(current)[1])
         else:
             return None
-    return current if is_table(current) else None
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 
 def _bare(annotation: Any) -> Any:
     """The annotation without Annotated and without `| None`."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _bare(typing.get_args(annotation)[0])
-    if members := members_of(annotation):
-        return next(_bare(a) for a in members if a is not type(None))
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        return next(_bare(a) for a in typing.get_args(annotation) if a is not type(None))
     return annotation
