@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import compose, creation, daemon, fleets, growth, no_op, start_up
 from bench.bench_run import BenchRun
 from bench.checkouts import checkouts
+from bench.measuring import BenchFailed
 from bench.recording import Recording
 from bench.rows import Row
 from bench.table import full_table, short_table
@@ -39,7 +40,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the tables as Markdown, too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    report = _report(options.quick, options.base, options.part or list(PARTS))
+    try:
+        report = _report(options.quick, options.base, options.part or list(PARTS))
+    except KeyboardInterrupt:
+        sys.exit(130)
     print(report)
     if options.out:
         options.out.write_text(report, encoding="utf-8")
@@ -59,7 +63,10 @@ def _report(quick: bool, base: Path | None, parts: Sequence[str]) -> str:
             daemon.remove_all()
         for part in parts:
             print(f"bench: {part}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            rows += PARTS[part](bench)
+            try:
+                rows += PARTS[part](bench)
+            except BenchFailed as cause:
+                bench.recording.note(f"{part}: {cause}")
     notes = "".join(f"- {failure}\n" for failure in bench.recording.failures)
     seconds = time.monotonic() - began
     return f"{_head(quick, seconds)}\n{short_table(rows)}\n## All rows\n\n{full_table(rows)}" + (

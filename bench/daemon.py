@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.inputs import OWNER
+from bench.measuring import BenchFailed
 
 AT_ONCE = 8
 _COMPOSE = "com.docker.compose.project"
@@ -28,7 +29,7 @@ def socket_path() -> str:
     return url.removeprefix("unix://")
 
 
-class DaemonFailed(Exception):
+class DaemonFailed(BenchFailed):
     """The daemon refused a request."""
 
 
@@ -53,7 +54,7 @@ def request(method: str, path: str, body: Mapping[str, Any] | None = None, gone:
 def start_waiting(containers: Sequence[Mapping[str, Any]], image: str) -> None:
     """Containers with these names, labels and networks, whose process only waits."""
     for network in {c["network"] for c in containers}:
-        request("POST", "/networks/create", {"Name": network, "CheckDuplicate": True})
+        request("POST", "/networks/create", {"Name": network, "CheckDuplicate": True}, gone=(409,))
 
     def start(container: Mapping[str, Any]) -> None:
         body = {
@@ -94,13 +95,17 @@ def _answers(address: str) -> bool:
 
 
 def remove_all() -> None:
-    """Every container, network and volume of the bench, also of an earlier run that was killed."""
-    ids = [c["Id"] for c in request("GET", "/containers/json?all=1") if _is_ours(c["Labels"] or {})]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(_remove, ids))
-    for network in request("GET", "/networks"):
-        if network["Name"].startswith(OWNER):
-            request("DELETE", f"/networks/{network['Id']}", gone=(404,))
+    """Every container, network and volume of the bench, also of an earlier run that was killed. Raises DaemonFailed if
+    that takes the daemon more than a minute.
+    """
+    ends = time.monotonic() + 60
+    while remaining := [c["Id"] for c in request("GET", "/containers/json?all=1") if _is_ours(c["Labels"] or {})]:
+        if time.monotonic() > ends:
+            raise DaemonFailed(f"{len(remaining)} containers cannot be removed")
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(_remove, remaining))
+    for network in [n["Id"] for n in request("GET", "/networks") if n["Name"].startswith(OWNER)]:
+        _remove_network(network)
     for volume in request("GET", "/volumes")["Volumes"] or []:
         if _is_ours(volume["Labels"] or {}):
             request("DELETE", f"/volumes/{urllib.parse.quote(volume['Name'])}", gone=(404,))
@@ -108,6 +113,13 @@ def remove_all() -> None:
 
 def _remove(container: str) -> None:
     request("DELETE", f"/containers/{container}?force=1&v=1", gone=(404, 409))
+
+
+def _remove_network(network: str) -> None:
+    """A daemon that was busy may count containers as its members that are gone, until it is started again: then the
+    network stays, for the next run.
+    """
+    request("DELETE", f"/networks/{network}", gone=(403, 404))
 
 
 def _is_ours(labels: Mapping[str, str]) -> bool:

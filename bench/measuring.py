@@ -38,7 +38,11 @@ class Command:
     folder: Path | None = None
 
 
-class CommandFailed(Exception):
+class BenchFailed(Exception):
+    """A part of the bench cannot be measured. The others can."""
+
+
+class CommandFailed(BenchFailed):
     """A command ended with an unexpected exit code, or too late. The message has the end of its output."""
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.measuring import Command, CommandFailed, Usage, measured
+from bench.measuring import BenchFailed, Command, Usage, measured
 
 NOW, BEFORE, REFERENCE = "now", "before", "reference"
 """Who did the work: this checkout, the one that it is compared with, or a foreign program."""
@@ -50,11 +50,14 @@ class Recording:
         """Whether the turn succeeded. A failure is reported and kept for the notes below the table."""
         try:
             turn()
-        except CommandFailed as cause:
-            self.failures.append(str(cause))
-            print(f"bench: failed: {cause}", file=sys.stderr, flush=True)
+        except BenchFailed as cause:
+            self.note(str(cause))
             return False
         return True
+
+    def note(self, failure: str) -> None:
+        self.failures.append(failure)
+        print(f"bench: failed: {failure}", file=sys.stderr, flush=True)
 
     def rounds(self, turns: Sequence[Turn], rounds: int) -> None:
         """All turns, again and again, in opposite order every other round, so that neither slow drift of the machine
