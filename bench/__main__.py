@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import compose, creation, daemon, fleets, growth, no_op, start_up
+from bench import compose, creation, daemon, dead_host, fleets, growth, no_op, start_up
 from bench.bench_run import BenchRun
 from bench.checkouts import checkouts
 from bench.measuring import BenchFailed
@@ -25,6 +25,7 @@ PARTS: Mapping[str, Callable[[BenchRun], Sequence[Row]]] = {
     "start_up": start_up.run,
     "no_op": no_op.run,
     "fleets": fleets.run,
+    "dead_host": dead_host.run,
     "growth": growth.run,
     "creation": creation.run,
 }

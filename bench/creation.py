@@ -17,6 +17,7 @@ from bench.rows import Row, compared
 
 QUIET = ("--auto-approve", "--audit-log", "none")
 SMALL, LARGE = 10, 50
+HEADLINE = "create 10, 50 with healthy servers, wall / Compose"
 GOAL_WALL = 1.2
 GOAL_STABLE = 6.0
 """Seconds that the default `stable_for` may add in all."""
@@ -91,7 +92,7 @@ def with_clean_daemon(turn: Turn) -> None:
 def _rows(bench: BenchRun, size: int) -> list[Row]:
     recording = bench.recording
     return [
-        compared(recording, f"create {size}", f"Compose, create {size}", partial(ratio, of=wall), GOAL_WALL),
+        compared(recording, f"create {size}", f"Compose, create {size}", partial(ratio, of=wall), GOAL_WALL, HEADLINE),
         compared(recording, f"remove {size}", f"Compose, remove {size}", partial(ratio, of=wall)),
         compared(recording, f"status of {size}", "an instance", lambda work, _: each(work, size)),
     ]
@@ -104,9 +105,10 @@ def _rows_of_full_run(bench: BenchRun) -> list[Row]:
         recording.usages(f"Compose, create {LARGE}", REFERENCE),
         more,
     )
+    text = "CPU of a further created container"
     beside = f"Compose: {rival.text}" if rival else ""
     small = compared(recording, f"create {LARGE}", f"create {SMALL}", lambda b, a: further(a, b, more), GOAL_FURTHER)
     return [
-        compared(recording, _DEFAULT, f"create {SMALL}", added, GOAL_STABLE),
-        Row("CPU of a further created container", beside, small.figure, GOAL_FURTHER, small.before),
+        compared(recording, _DEFAULT, f"create {SMALL}", added, GOAL_STABLE, "the default `stable_for`, added wall"),
+        Row(text, beside, small.figure, GOAL_FURTHER, small.before, headline=text),
     ]

@@ -75,7 +75,14 @@ def _growth(bench: BenchRun, axis: str) -> list[Row]:
         return Figure((exponent(*pair),), "") if len(pair) == 2 else None
 
     return [
-        Row(f"growth of {stage} by {axis}", f"{small:,} to {large:,}", figure(NOW, stage), GOAL, figure(BEFORE, stage))
+        Row(
+            f"growth of {stage} by {axis}",
+            f"{small:,} to {large:,}",
+            figure(NOW, stage),
+            GOAL,
+            figure(BEFORE, stage),
+            headline=f"growth by {axis}: {', '.join(STAGES[axis])}",
+        )
         for stage in STAGES[axis]
     ]
 

@@ -13,7 +13,7 @@ from bench.recording import BEFORE, NOW, REFERENCE, Recording, Traffic
 @dataclass(frozen=True, slots=True)
 class Row:
     """`before` is the figure of the other checkout, if there is one. `reference` is the usage of the program that the
-    work is compared with.
+    work is compared with. `headline`: rows with the same one are one line of the short table.
     """
 
     work: str
@@ -25,6 +25,7 @@ class Row:
     reference: Usage | None = None
     traffic: Traffic | None = None
     reference_traffic: Traffic | None = None
+    headline: str = ""
 
     @property
     def verdict(self) -> str:
@@ -42,9 +43,10 @@ def compared(
     reference: str,
     figure: Callable[[Sequence[Usage], Sequence[Usage]], Figure | None],
     goal: float | None = None,
+    headline: str = "",
 ) -> Row:
-    """`reference`: a foreign program, or else another work of the same checkout; empty if there is none. `figure`: from
-    the usages of both.
+    """`reference`: a foreign program, or else another work of the same checkout; else only a text for the table.
+    `figure`: from the usages of both.
     """
 
     def usages(name: str, who: str) -> Sequence[Usage]:
@@ -64,4 +66,5 @@ def compared(
         typical(usages(reference, NOW)),
         recording.traffic(work, NOW),
         traffic(reference),
+        headline,
     )

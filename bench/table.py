@@ -19,10 +19,14 @@ def full_table(rows: Sequence[Row]) -> str:
 
 
 def short_table(rows: Sequence[Row]) -> str:
-    """Only rows with a goal, without ranges: for the README."""
+    """One line for each headline, without ranges: for the README. Cells have one value for each row of the headline."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.headline:
+            groups.setdefault(row.headline, []).append(row)
     with_before = any(row.before for row in rows)
-    heads = ["work", "against", *(["before"] if with_before else []), "now", "goal", ""]
-    return _markdown(heads, [_short(row, with_before=with_before) for row in rows if row.goal is not None])
+    heads = ["", *(["before"] if with_before else []), "now", "goal", ""]
+    return _markdown(heads, [_short(name, of, with_before=with_before) for name, of in groups.items()])
 
 
 def _full(row: Row, *, with_before: bool) -> list[str]:
@@ -47,9 +51,12 @@ def _full(row: Row, *, with_before: bool) -> list[str]:
     ]
 
 
-def _short(row: Row, *, with_before: bool) -> list[str]:
-    before = [_median(row.before)] if with_before else []
-    return [row.work, row.against, *before, _median(row.figure), _goal(row), row.verdict]
+def _short(headline: str, rows: Sequence[Row], *, with_before: bool) -> list[str]:
+    before = [" / ".join(_median(row.before) for row in rows)] if with_before else []
+    goals, verdicts = [_goal(row) for row in rows], {row.verdict for row in rows}
+    verdict = verdicts.pop() if len(verdicts) == 1 else "partly met"
+    now = " / ".join(_median(row.figure) for row in rows)
+    return [headline, *before, now, goals[0] if len(set(goals)) == 1 else " / ".join(goals), verdict]
 
 
 def _text(figure: Figure | None) -> str:
