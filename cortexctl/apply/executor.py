@@ -176,8 +176,8 @@ class Executor:
         began = self.performer.clock.elapsed()
         try:
             self._need_lock(step.host)
-            self.hooks.before_step(step, change)
-            self._need_lock(step.host)  # a hook may take its time
+            if self.hooks.before_step(step, change):
+                self._need_lock(step.host)  # a hook may take its time
             if change is not None and step == self.plan.steps_of(change)[0]:
                 self.recorder.begins(change)
             self._emit(StepStarted(step))

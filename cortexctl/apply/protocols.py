@@ -140,8 +140,8 @@ class Hooks(Protocol):
         """Under the locks, before the first step. Raises HookRefused."""
         ...
 
-    def before_step(self, step: Step, change: Change | None) -> None:
-        """Raises HookFailed: the step does not start."""
+    def before_step(self, step: Step, change: Change | None) -> bool:
+        """Whether a hook ran. Raises HookFailed: the step does not start."""
         ...
 
     def after_step(self, step: Step, change: Change | None) -> None:

@@ -54,8 +54,14 @@ class Recording:
     _now: dict[str, Applied] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
     _restored: dict[str, Applied] = field(default_factory=dict)
-    guard: threading.Lock = field(default_factory=threading.Lock)
-    """Held during each call: changes of one host run at the same time, and all of them write the one record."""
+    _noted: int = 0
+    """The number of times that `_now` was replaced."""
+    _written: int = 0
+    """Its value when `_now` was read for the last write."""
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `_now` is replaced: changes of one host run at the same time."""
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+    """Held during a write. Calls that wait for it share the next write."""
 
     def open(self) -> None:
         """Read the record of earlier runs, once. An unreadable record is not overwritten either."""
@@ -70,35 +76,42 @@ class Recording:
         """Before the first step of a change."""
         if change.action not in _NO_GATE:
             return
-        if change.action is Action.REMOVE:
-            after = {a: applied for a, applied in self._now.items() if a != change.address}
-        else:
-            after = dict(self._now)
-            _note(after, change, self._serving(change), StepTimes(), self.run)
-            after = {**self._now, **after}  # under its old name, too, until it has the new one
-        self._write(after)
+        with self._guard:
+            if change.action is Action.REMOVE:
+                after = {a: applied for a, applied in self._now.items() if a != change.address}
+            else:
+                after = dict(self._now)
+                _note(after, change, self._serving(change), StepTimes(), self.run)
+                after = {**self._now, **after}  # under its old name, too, until it has the new one
+            self._replace(after)
+        self._write()
 
     def proven(self, change: Change) -> None:
         """It has passed its gate, and does not have the serving name yet."""
-        self._proven.add(change.address)
-        after = dict(self._now)
-        was = after.get(change.address)
-        _note(after, change, None, StepTimes(), self.run)
-        if was is not None and _is_same(was, after[change.address]):
-            return
-        over = _named(change)
-        after[change.address] = replace(after[change.address], over=over if over != change.detail.generation else None)
-        self._write(after)
+        with self._guard:
+            self._proven.add(change.address)
+            after = dict(self._now)
+            was = after.get(change.address)
+            _note(after, change, None, StepTimes(), self.run)
+            if was is not None and _is_same(was, after[change.address]):
+                return
+            over = _named(change)
+            over = over if over != change.detail.generation else None
+            after[change.address] = replace(after[change.address], over=over)
+            self._replace(after)
+        self._write()
 
     def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again, in place of the failed one."""
         old = serving_of(change)
-        was = self._now.get(change.address)
-        spec = change.detail.before
-        if spec is None or was is None or was.generation == old.generation:
-            return
-        self._restored[change.address] = replace(was, generation=old.generation, run=old.run, spec=spec, over=None)
-        self._write({**self._now, change.address: self._restored[change.address]})
+        with self._guard:
+            was = self._now.get(change.address)
+            spec = change.detail.before
+            if spec is None or was is None or was.generation == old.generation:
+                return
+            self._restored[change.address] = replace(was, generation=old.generation, run=old.run, spec=spec, over=None)
+            self._replace({**self._now, change.address: self._restored[change.address]})
+        self._write()
 
     def ends(self, done: frozenset[str], durations: Mapping[str, StepTimes]) -> None:
         """The run is over. `done`: the addresses whose changes were completed."""
@@ -116,18 +129,28 @@ class Recording:
         known = {c.address for c in here}
         if not self.plan.selection:
             after = {a: applied for a, applied in after.items() if a in known}
-        self._write(after)
+        self._replace(after)
+        self._write()
 
-    def _write(self, after: Mapping[str, Applied]) -> None:
-        if self._before is None or after == self._now or not self.holds():
-            return
-        self._now = dict(after)
-        for again in range(TRIES):
-            with suppress(DaemonError):
-                if again:  # the new record of a failed attempt must not be lost
-                    self.daemon.settle_record(self.plan.owner)
-                self.daemon.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
+    def _replace(self, after: dict[str, Applied]) -> None:
+        if self._before is not None and after != self._now:
+            self._now = after
+            self._noted += 1
+
+    def _write(self) -> None:
+        """Returns when a record with all that was noted before the call is written."""
+        noted = self._noted
+        with self._writing:
+            if self._written >= noted or not self.holds():
                 return
+            with self._guard:
+                self._written, record = self._noted, HostRecord(self.seen.name, self._now)
+            for again in range(TRIES):
+                with suppress(DaemonError):
+                    if again:  # the new record of a failed attempt must not be lost
+                        self.daemon.settle_record(self.plan.owner)
+                    self.daemon.write_record(self.plan.owner, record)
+                    return
 
     def _serving(self, change: Change) -> Owned | None:
         """The serving container, by its name: a model that moved has another one in its labels."""
@@ -155,20 +178,17 @@ class Records:
     def begins(self, change: Change) -> None:
         """Before the first step of a change."""
         if recording := self._by_host.get(change.host):
-            with recording.guard:
-                recording.begins(change)
+            recording.begins(change)
 
     def proven(self, change: Change) -> None:
         """It has passed its gate."""
         if recording := self._by_host.get(change.host):
-            with recording.guard:
-                recording.proven(change)
+            recording.proven(change)
 
     def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again."""
         if recording := self._by_host.get(change.host):
-            with recording.guard:
-                recording.is_restored(change)
+            recording.is_restored(change)
 
     def end(self, done: frozenset[str], durations: Mapping[str, StepTimes]) -> None:
         """The run is over."""

@@ -36,9 +36,11 @@ class PlannedHooks:
                 f"{cause.message}; nothing was changed", next_step="fix the problem that it reported, then apply again"
             ) from cause
 
-    def before_step(self, step: Step, change: Change | None) -> None:
-        if change is not None and isinstance(step.task, StopContainer) and stops_serving(change, step.task):
-            self._at(Point.PRE_STOP, [change.model], self._of(change, step.task.container))
+    def before_step(self, step: Step, change: Change | None) -> bool:
+        if change is None or not isinstance(step.task, StopContainer) or not stops_serving(change, step.task):
+            return False
+        self._at(Point.PRE_STOP, [change.model], self._of(change, step.task.container))
+        return True
 
     def after_step(self, step: Step, change: Change | None) -> None:
         if change is not None and isinstance(step.task, PassGate) and proves(change, step.task):
@@ -113,7 +115,8 @@ class _NoHooks:
 
     def before_apply(self) -> None: ...
 
-    def before_step(self, step: Step, change: Change | None) -> None: ...
+    def before_step(self, step: Step, change: Change | None) -> bool:  # noqa: ARG002
+        return False
 
     def after_step(self, step: Step, change: Change | None) -> None: ...
 

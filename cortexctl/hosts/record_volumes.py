@@ -9,6 +9,7 @@ import docker
 import docker.errors
 
 from cortexctl.hosts import record_store
+from cortexctl.hosts.podman import is_taken
 from cortexctl.observed.container_list import parse_volume_labels
 from cortexctl.observed.record import HostRecord
 
@@ -16,12 +17,14 @@ from cortexctl.observed.record import HostRecord
 def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
     """Replaces the old record; an empty record is removed. Raises docker-py's APIError."""
     name, meanwhile = record_store.volume_names(owner)
-    _remove(api, meanwhile)  # left by a killed run
+    labels = record_store.to_labels(owner, new)
     if new.applied:
-        api.create_volume(meanwhile, labels=record_store.to_labels(owner, new))
+        _create(api, meanwhile, labels)
+    else:
+        _remove(api, meanwhile)  # left by a killed run
     _remove(api, name)
     if new.applied:
-        api.create_volume(name, labels=record_store.to_labels(owner, new))
+        _create(api, name, labels)
         _remove(api, meanwhile)
 
 
@@ -34,6 +37,18 @@ def settle(api: docker.APIClient, owner: str) -> None:
     if _labels(api, name) is None:
         api.create_volume(name, labels=dict(left))
     _remove(api, meanwhile)
+
+
+def _create(api: docker.APIClient, name: str, labels: Mapping[str, str]) -> None:
+    """Also if a killed run left a volume of this name. Docker answers with that one, and Podman refuses."""
+    try:
+        if parse_volume_labels(api.create_volume(name, labels=dict(labels))) == labels:
+            return
+    except docker.errors.APIError as cause:
+        if not is_taken(cause):
+            raise
+    _remove(api, name)
+    api.create_volume(name, labels=dict(labels))
 
 
 def _labels(api: docker.APIClient, name: str) -> Mapping[str, str] | None:
