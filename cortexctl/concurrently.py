@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from cortexctl.waiting import Watch
 
-PARALLEL = 32
-"""Calls at the same time, by default. Each is a connection that waits."""
+PARALLEL = 64
+"""Calls at the same time if they end soon. Each is a connection that waits."""
+MOST = 256
+"""Calls at the same time, by default, if many do not end: then each has an open connection."""
+SLOW = 0.1
+"""Seconds after which a call does not hold up the others: another thread takes its place."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def at_once(call: Callable[[Item], Result], items: Sequence[Item], *, most: int = PARALLEL) -> list[Result]:
-    """The results in the order of `items`. An exception of a call is raised here. One item needs no thread."""
+def at_once(call: Callable[[Item], Result], items: Sequence[Item], *, most: int = MOST) -> list[Result]:
+    """The results in the order of `items`. An exception of a call is raised here. One item needs no thread. Calls that
+    wait for their time-out do not delay the others, up to `most` of them.
+    """
     if len(items) < 2:
         return [call(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(most, len(items))) as pool:
-        return list(pool.map(call, items))
+    return _Calls(call, items).results(most)
 
 
 def at_once_watched(
@@ -41,3 +47,54 @@ def at_once_watched(
 
     watch.begins([name(item) for item in items], what)
     return at_once(reported, items)
+
+
+class _Calls(Generic[Item, Result]):
+    """Threads that take one item after another, and further threads in place of those that wait."""
+
+    def __init__(self, call: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._call = call
+        self._items = items
+        self._left = deque(range(len(items)))
+        self._results: list[Any] = [None] * len(items)
+        self._failures: dict[int, BaseException] = {}
+        self._all_taken = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._current: list[int] = []
+        """By thread, the number of the item that it works on."""
+
+    def results(self, most: int) -> list[Result]:
+        try:
+            self._start(min(PARALLEL, most))
+            while not self._all_taken.is_set():
+                before = list(self._current)
+                if not self._all_taken.wait(SLOW):
+                    waiting = sum(now == then for now, then in zip(self._current, before, strict=False))
+                    self._start(min(PARALLEL + waiting, most) - len(self._threads))
+        finally:
+            self._left.clear()
+            for thread in self._threads:
+                thread.join()
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        return self._results
+
+    def _start(self, count: int) -> None:
+        for _ in range(min(count, len(self._left))):
+            self._current.append(-1)
+            thread = threading.Thread(target=self._work, args=(len(self._threads),))
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self, number: int) -> None:
+        while True:
+            try:
+                item = self._current[number] = self._left.popleft()
+            except IndexError:
+                self._all_taken.set()
+                return
+            try:
+                self._results[item] = self._call(self._items[item])
+            except BaseException as cause:  # noqa: BLE001 - the caller's thread raises it
+                self._failures[item] = cause
+                self._left.clear()

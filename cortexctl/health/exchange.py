@@ -6,20 +6,19 @@ sending "100 Continue" forever.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 
-import h11
-
 from cortexctl.dataclass import dataclass
 from cortexctl.errors import ProbeFailed
+from cortexctl.http_answer import PIECE, BrokenOff, HttpAnswer
+from cortexctl.http_answer import NotHttp as NotHttpAnswer
 from cortexctl.reach import Stream
 
-LARGEST_HEAD = 64 * 1024
-"""The most bytes that an answer's head may have."""
-PIECE = 65536
-_HOST = b"localhost"
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+"""What a header can hold."""
 
 
 class NoAnswer(ProbeFailed):
@@ -46,74 +45,50 @@ def answer_to(stream: Stream, request: Request, end: float, most: int) -> tuple[
 
     Raises NoAnswer, NotHttp and OSError (TimeoutError too); so does the iterator.
     """
-    reading = _Reading(stream, end, most)
-    reading.send(request)
-    status = reading.status()
-    return status, reading.body()
+    bounded = _Bounded(stream, end, most)
+    bounded.send(_sent(request))
+    answer = HttpAnswer(bounded.receive)
+    try:
+        status, _ = answer.head()
+    except NotHttpAnswer as cause:
+        raise NotHttp(f"the answer of the server is not HTTP ({cause})") from None
+    return status, _body(answer)
 
 
-class _Reading:
-    """Reads one answer as it arrives."""
+def _body(answer: HttpAnswer) -> Iterator[bytes]:
+    try:
+        while piece := answer.some(PIECE):
+            yield piece
+    except (NotHttpAnswer, BrokenOff):
+        raise NoAnswer("its answer is incomplete") from None
+
+
+def _sent(request: Request) -> bytes:
+    """Raises ProbeFailed, whose text never contains a value: it may be the key."""
+    headers = [(b"Host", b"localhost"), (b"Connection", b"close"), (b"Accept-Encoding", b"identity"), *request.headers]
+    if request.content or request.method != "GET":
+        headers.append((b"Content-Length", str(len(request.content)).encode()))
+    if not all(_VALUE.fullmatch(value) for _, value in headers):
+        raise ProbeFailed(
+            "the request cannot be sent: its API key cannot go into a header (does it contain a line break?)"
+        )
+    lines = [f"{request.method} {request.target} HTTP/1.1".encode(), *(b"%s: %s" % header for header in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + request.content
+
+
+class _Bounded:
+    """A stream with a deadline and a size limit for all that it receives."""
 
     def __init__(self, stream: Stream, end: float, most: int) -> None:
         self._stream, self._end, self._left = stream, end, most
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
-        self._began = b""
-        self._has_ended = False
 
-    def send(self, request: Request) -> None:
-        headers = [(b"Host", _HOST), (b"Connection", b"close"), (b"Accept-Encoding", b"identity"), *request.headers]
-        if request.content or request.method != "GET":
-            headers.append((b"Content-Length", str(len(request.content)).encode()))
-        try:
-            events = [h11.Request(method=request.method, target=request.target, headers=headers)]
-            content = [h11.Data(data=request.content)] if request.content else []
-            data = b"".join(self._http.send(e) or b"" for e in (*events, *content, h11.EndOfMessage()))
-        except h11.LocalProtocolError:  # its text may contain the key
-            raise ProbeFailed(
-                "the request cannot be sent: its API key cannot go into a header (does it contain a line break?)"
-            ) from None
+    def send(self, data: bytes) -> None:
         self._stream.settimeout(self._rest())
         self._stream.sendall(data)
 
-    def status(self) -> int:
-        while True:
-            match self._next():
-                case h11.Response(status_code=status):
-                    return int(status)
-                case h11.InformationalResponse():
-                    continue
-                case _:
-                    raise NotHttp("the answer of the server is not HTTP")
-
-    def body(self) -> Iterator[bytes]:
-        while True:
-            match self._next():
-                case h11.Data(data=data):
-                    yield bytes(data)
-                case _:
-                    return
-
-    def _next(self) -> h11.Event | type[h11.PAUSED]:
-        while True:
-            in_body = self._http.their_state is h11.SEND_BODY
-            try:
-                event = self._http.next_event()
-                if event is not h11.NEED_DATA:
-                    return event  # type: ignore[return-value]  # it is none of the sentinels but PAUSED
-                self._http.receive_data(self._more())
-            except h11.RemoteProtocolError as cause:
-                if in_body:
-                    raise NoAnswer("its answer is incomplete") from None
-                if b"HTTP/".startswith(self._began[:5]) and self._has_ended:
-                    raise ConnectionResetError from None
-                raise NotHttp(f"the answer of the server is not HTTP ({cause})") from None
-
-    def _more(self) -> bytes:
+    def receive(self, most: int) -> bytes:
         self._stream.settimeout(self._rest())
-        piece = self._stream.recv(PIECE)
-        self._has_ended = not piece
-        self._began = (self._began + piece)[:5] if len(self._began) < 5 else self._began
+        piece = self._stream.recv(most)
         self._left -= len(piece)
         if self._left < 0:
             raise NoAnswer("its answer is too long")

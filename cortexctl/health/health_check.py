@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from cortexctl.concurrently import at_once
 from cortexctl.errors import NotListening, PathFailed
 from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
 from cortexctl.observed.health import Answer, HealthOutcome
@@ -39,10 +39,7 @@ def query_all(
         finally:
             answered(key)
 
-    if not reaches:
-        return {}
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
-        return dict(zip(reaches, pool.map(query, reaches), strict=True))
+    return dict(zip(reaches, at_once(query, list(reaches), most=PARALLEL), strict=True))
 
 
 def query_health(reach: Reach, seconds: float, path: str) -> Answer:

@@ -1,8 +1,7 @@
 """One reader of a daemon's HTTP answers, on the standard library, over the stream of the host's transport. All reading
 goes through it: facts, files, logs. Nothing in here can change a container.
 
-docker-py would need 40 times the CPU for a list (and a quarter of a second to import). `http.client` is imported on
-first use, because it loads `email` and `ssl`.
+docker-py would need 40 times the CPU for a list (and a quarter of a second to import).
 """
 
 from __future__ import annotations
@@ -10,29 +9,32 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cortexctl.dataclass import dataclass
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonTooOld, DaemonUnreachable
 from cortexctl.hosts.transport import Connection, Transport
+from cortexctl.http_answer import BrokenOff, HttpAnswer, NotHttp
 from cortexctl.observed.daemon_json import read_answer
-
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
 
 OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
 TIMEOUT = 10.0
-"""Seconds without an answer after which a host counts as unreachable."""
+"""Seconds in which a daemon may send nothing."""
 WHOLE_ANSWER = 30.0
 """Seconds for a whole answer: a daemon that sends very slowly would never finish."""
 LARGEST_ANSWER = 256 * 2**20
 """Maximum number of bytes. 5,000 containers with long labels are a tenth of it."""
+_CLOSED_AT_ONCE = ConnectionResetError("it closes the connection without an answer")
+_BROKEN_OFF = ConnectionError("the daemon closed the connection within its answer")
+_PATH = re.compile(r"/[!-~]*")
 OK = 200
 NOT_FOUND = 404
 
@@ -138,8 +140,7 @@ def exchange(
         content = answer.read(LARGEST_ANSWER + 1)
         if len(content) > LARGEST_ANSWER:
             raise TimeoutError
-        headers = {name.lower(): value for name, value in answer.response.getheaders()}
-        return Response(answer.status, headers, content)
+        return Response(answer.status, answer.fields, content)
 
 
 class OpenAnswer(io.RawIOBase):
@@ -147,26 +148,27 @@ class OpenAnswer(io.RawIOBase):
     deadline.
     """
 
-    def __init__(self, response: HTTPResponse, stream: BoundedStream) -> None:
-        self.response = response
+    def __init__(self, stream: BoundedStream) -> None:
         self.stream = stream
-
-    @property
-    def status(self) -> int:
-        return self.response.status
+        self._answer = HttpAnswer(stream.recv)
+        self.status, self.fields = self._answer.head()
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
         """Exactly `size` bytes, or all remaining ones. Fewer only at the end."""
-        with _as_os_errors():
-            return self.response.read(size if size >= 0 else None)
+        try:
+            return self._answer.read(size if size >= 0 else sys.maxsize)
+        except NotHttp as cause:
+            raise _broken(cause) from cause
 
     def read_some(self, most: int) -> bytes:
         """The bytes that have arrived, as soon as there are some: empty at the end."""
-        with _as_os_errors():
-            return self.response.read1(most)
+        try:
+            return self._answer.some(most)
+        except NotHttp as cause:
+            raise _broken(cause) from cause
 
 
 @contextmanager
@@ -180,92 +182,70 @@ def opened(
     whole: float = WHOLE_ANSWER,
 ) -> Iterator[OpenAnswer]:
     """A request to a daemon; the answer is open inside the block, for `whole` seconds from now. `silence`: seconds in
-    which the daemon may send nothing.
+    which the daemon may send nothing, and until its first byte at most the transport's patience.
 
     Raises DaemonUnreachable and DaemonForbidden, also for OSErrors of the block.
     """
-    from http.client import HTTPConnection, HTTPException, RemoteDisconnected
-
-    stream = BoundedStream(transport.connect(min(silence, whole)), silence, time.monotonic() + whole)
-    connection = HTTPConnection("docker")
-    connection.sock = stream  # the part of a socket that http.client uses
+    first, end = min(silence, transport.patience), time.monotonic() + whole
+    stream = BoundedStream(transport.connect(min(first, whole)), first, silence, end)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
-        connection.putheader("Connection", "close")
-        if body is not None:
-            connection.putheader("Content-Type", "application/json")
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        with connection.getresponse() as response:
-            yield OpenAnswer(response, stream)
-    except RemoteDisconnected as cause:
-        raise transport.fault(ConnectionResetError("it closes the connection without an answer")) from cause
-    except (HTTPException, UnicodeError) as cause:
+        stream.sendall(_request(method, path, body))
+        yield OpenAnswer(stream)
+    except NotHttp as cause:
         failure = _not_a_daemon(transport.url)
         transport.answered(failure)
         raise failure from cause
+    except BrokenOff as cause:
+        raise transport.fault(_CLOSED_AT_ONCE if cause.is_empty else _BROKEN_OFF) from cause
     except OSError as cause:
         raise transport.fault(cause) from cause
     finally:
         stream.hang_up()
 
 
+def _request(method: str, path: str, body: bytes | None) -> bytes:
+    """The bytes of a request. Raises NotHttp."""
+    if not _PATH.fullmatch(path):
+        raise NotHttp("its path cannot be sent")
+    head = f"{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+    if body is None:
+        return f"{head}\r\n".encode()
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 class BoundedStream:
-    """A connection with one deadline for all reads: `end`, on the monotonic clock. It has the part of a socket that
-    `http.client` uses.
+    """A connection with one deadline for all reads: `end`, on the monotonic clock. `first`: seconds for the first byte;
+    `silence`: for each later piece.
     """
 
-    def __init__(self, connection: socket.socket, silence: float, end: float) -> None:
+    def __init__(self, connection: socket.socket, first: float, silence: float, end: float) -> None:
         self._connection = connection
-        self._silence = silence
+        self._patience, self._silence = first, silence
         self.end = end
 
     def sendall(self, data: bytes, /) -> None:
         self._bound()
         self._connection.sendall(data)
 
-    def makefile(self, _mode: str, /) -> io.BufferedReader:
-        return io.BufferedReader(_Raw(self))
-
-    def recv_into(self, buffer: memoryview) -> int:
+    def recv(self, most: int, /) -> bytes:
         self._bound()
-        return self._connection.recv_into(buffer)
-
-    def close(self) -> None:
-        """`http.client` closes its socket once it has the head of a last answer; the body is still to be read."""
+        piece = self._connection.recv(most)
+        self._patience = self._silence
+        return piece
 
     def hang_up(self) -> None:
         self._connection.close()
 
     def _bound(self) -> None:
-        left = min(self.end - time.monotonic(), self._silence)
+        left = min(self.end - time.monotonic(), self._patience)
         if left <= 0:
             raise TimeoutError
         self._connection.settimeout(left if left < math.inf else None)
 
 
-class _Raw(io.RawIOBase):
-    def __init__(self, stream: BoundedStream) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # RawIOBase takes any buffer
-        return self._stream.recv_into(buffer)
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """A broken answer, or one with unreadable chunks, counts as a broken connection."""
-    from http.client import HTTPException
-
-    try:
-        yield
-    except HTTPException as cause:
-        raise ConnectionError("the daemon closed the connection within its answer") from cause
-    except ValueError as cause:
-        raise ConnectionError("the daemon's answer is not HTTP") from cause
+def _broken(cause: NotHttp) -> ConnectionError:
+    """A body with unreadable chunks counts as a broken connection."""
+    return ConnectionError(f"the daemon's answer is not HTTP: {cause}")
 
 
 def _not_a_daemon(url: str) -> DaemonError:

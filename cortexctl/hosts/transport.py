@@ -5,12 +5,16 @@ It yields connected streams, to our own reader and to docker-py alike. `hosts.tr
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Protocol
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
+
+FIRST_ANSWER = 5.0
+"""Seconds without a byte after which a host counts as unreachable, if it has not answered in this run."""
 
 
 class Transport(Protocol):
@@ -21,6 +25,11 @@ class Transport(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a connection, and then the first byte of an answer, may take at most."""
+        ...
 
     @property
     def forwarder(self) -> Forwarder | None:
@@ -71,7 +80,7 @@ class OnceIfSilent:
     """Implements `Transport`, over another one. If the first request fails, the daemon gets no other one in this run,
     and every later request fails with the same error: a dead host costs one time-out, whatever reads it. This includes
     an answer that no daemon gives: the server is another one, and it would be asked the same in vain. A daemon that has
-    answered well gets further requests, because it may restart during an apply.
+    answered well gets further requests, because it may restart during an apply, and more time for them.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -83,6 +92,10 @@ class OnceIfSilent:
     @property
     def kind(self) -> str:
         return self.transport.kind
+
+    @property
+    def patience(self) -> float:
+        return math.inf if self._has_answered else FIRST_ANSWER
 
     @property
     def forwarder(self) -> Forwarder | None:

@@ -289,7 +289,7 @@ def test_an_ssh_port_without_ssh(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, text: str
 ) -> None:
     if behaviour is hangs:
-        short = ["ConnectTimeout=1" if option == "ConnectTimeout=10" else option for option in ssh_tunnel.OPTIONS]
+        short = ["ConnectTimeout=1" if option == "ConnectTimeout=5" else option for option in ssh_tunnel.OPTIONS]
         assert short != list(ssh_tunnel.OPTIONS)
         monkeypatch.setattr(ssh_tunnel, "OPTIONS", tuple(short))
     with port_with(behaviour) as (port, connections):

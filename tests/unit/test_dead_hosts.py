@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import socket
 import socketserver
 import subprocess
 import threading
@@ -14,7 +16,7 @@ import pytest
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
-from cortexctl.hosts.http import get, get_json
+from cortexctl.hosts.http import BoundedStream, get, get_json
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.observed.container_list import parse_containers
@@ -24,6 +26,7 @@ from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.sockets import canned_daemon, read_request, serving_on
 from tests.forks import ran
 from tests.reading import model_text, stack_text
+from tests.waiting import AT_MOST
 
 DeadDaemon = tuple[str, list[object]]
 """Its URL, and what connected to it."""
@@ -210,6 +213,32 @@ def test_a_silent_daemon_costs_one_time_out(tmp_path: Path) -> None:
             with pytest.raises(DaemonUnreachable, match="does not answer"):
                 get(transport, path, timeout=0.2)
         assert len(connections) == 1
+
+
+def test_a_host_that_has_not_answered_gets_little_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever time the request itself would have; once the host has answered, it has all of that."""
+    monkeypatch.setattr("cortexctl.hosts.transport.FIRST_ANSWER", 0.2)
+    with dead_daemon(tmp_path / "silent.sock", silent=True) as (url, _):
+        transport = connection_to(Host("silent", url)).transport
+        with pytest.raises(DaemonUnreachable, match="does not answer"):
+            get(transport, LIST, timeout=AT_MOST)
+        assert transport.patience == 0.2
+    with canned_daemon(tmp_path / "d.sock"):
+        transport = connection_to(Host("here", f"unix://{tmp_path}/d.sock")).transport
+        get(transport, LIST, timeout=AT_MOST)
+        assert transport.patience == math.inf
+
+
+def test_only_the_first_byte_must_come_soon() -> None:
+    """A long list of a slow daemon takes its time."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = BoundedStream(ours, first=5.0, silence=60.0, end=math.inf)
+        theirs.sendall(b"xy")
+        stream.recv(1)
+        first = ours.gettimeout()
+        stream.recv(1)
+        assert (first, ours.gettimeout()) == (5.0, 60.0)
 
 
 @pytest.mark.parametrize("kind", GARBAGE)

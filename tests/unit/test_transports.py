@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
+from cortexctl.hosts.transports import ssh_tunnel
 from cortexctl.hosts.transports.choice import connection_to, transport_to
 from cortexctl.hosts.transports.docker_context import default_docker, read_context
 from cortexctl.hosts.transports.ssh_errors import channel_refusal, ssh_failure
@@ -178,3 +181,47 @@ def test_the_last_refusal_of_a_channel_counts() -> None:
     assert channel_refusal(errors) == "no such file"
     assert channel_refusal("channel 3: open failed: unknown channel type\n") == "unknown channel type"
     assert channel_refusal(WARNING) == ""
+
+
+def test_a_bounded_number_of_ssh_connections_is_opened_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many hosts are read at once: each connection starts a process."""
+    guard = threading.Lock()
+    opening = highest = 0
+
+    class Process:
+        socket = tmp_path / "none"
+        polls = 0
+
+        def __init__(self, *_: object) -> None:
+            nonlocal opening, highest
+            with guard:
+                opening += 1
+                highest = max(highest, opening)
+
+        def is_ready(self) -> bool:
+            nonlocal opening
+            self.polls += 1
+            with guard:
+                opening -= self.polls == 2
+            return self.polls == 2
+
+        def ended(self) -> bool:
+            return False
+
+        def errors(self) -> str:
+            return ""
+
+        errors_of_daemon = errors
+
+        def close(self) -> None:
+            pass
+
+    def connect(number: int) -> None:
+        with pytest.raises(DaemonUnreachable):
+            transport_to(f"ssh://gpu-{number}").connect(60)
+
+    monkeypatch.setattr(ssh_tunnel, "SshProcess", Process)
+    at_once(connect, range(4 * ssh_tunnel.AT_ONCE))
+    assert highest <= ssh_tunnel.AT_ONCE

@@ -33,6 +33,7 @@ class Unusable:
     url: str
     reason: DaemonError
     kind: str = "none"
+    patience: float = 0.0
     forwarder: None = None
 
     def connect(self, _seconds: float) -> socket.socket:

@@ -6,6 +6,7 @@ forbids to forward sockets, each connection runs `docker system dial-stdio` ther
 
 from __future__ import annotations
 
+import math
 import shlex
 import socket
 import subprocess
@@ -25,7 +26,7 @@ REMOTE_SOCKET = "/var/run/docker.sock"
 OPENING = 30.0
 """Seconds for an ssh connection, with its authentication and all jump hosts."""
 OPTIONS = (
-    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
     *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "PermitLocalCommand=no"),
     *("-o", "RemoteCommand=none", "-o", "RequestTTY=no", "-o", "LogLevel=INFO"),
@@ -36,10 +37,15 @@ MASTER = (
     *("-o", "StreamLocalBindUnlink=yes", "-o", "StreamLocalBindMask=0177"),
 )
 _PAUSE = 0.02
+AT_ONCE = 32
+"""Connections that are opened at the same time: each starts a process, which computes its handshake."""
+_STARTS = threading.BoundedSemaphore(AT_ONCE)
 
 
 class SshTunnel:
     """Implements `transport.Transport`. A connection that breaks is made again by the next request."""
+
+    patience = math.inf
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -151,6 +157,16 @@ class SshTunnel:
             return self._process
         if self._process is not None:
             self._process.close()
+        with _STARTS:
+            process = self._started(seconds)
+        try:
+            self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
+        except OSError as cause:
+            raise self.fault(cause) from cause
+        return process
+
+    def _started(self, seconds: float) -> SshProcess:
+        """A new ssh process whose connection stands."""
         self._process = process = SshProcess(
             [*OPTIONS, *MASTER, *self._login], self._host, self._socket or REMOTE_SOCKET
         )
@@ -166,10 +182,6 @@ class SshTunnel:
                     next_step=f"{self._command} docker info",
                 )
             time.sleep(_PAUSE)
-        try:
-            self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
-        except OSError as cause:
-            raise self.fault(cause) from cause
         return process
 
     def _program(self, process: SshProcess) -> socket.socket:

@@ -4,6 +4,7 @@ files that the stack or `DOCKER_CERT_PATH` names count; variables such as SSL_CE
 
 from __future__ import annotations
 
+import math
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ class TlsPort:
     """Implements `transport.Transport`."""
 
     kind = "TLS"
+    patience = math.inf
     forwarder = None
 
     def __init__(self, url: str, files: TlsFiles) -> None:

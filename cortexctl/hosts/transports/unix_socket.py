@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 
@@ -15,6 +16,7 @@ class UnixSocket:
     """Implements `transport.Transport`."""
 
     kind = "unix socket"
+    patience = math.inf
     forwarder = None
 
     def __init__(self, url: str) -> None:
