@@ -32,10 +32,9 @@ from cortexctl.instance.spec import CPU_PERIOD, InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_labels,
-    parse_named_release,
 )
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, IMAGE, LOGGED, PULLED, TOUCHED
+from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, LOGGED, PULLED, TOUCHED
 from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
@@ -69,14 +68,12 @@ class DockerDaemon:
 
     def image(self, reference: str) -> ImageFacts:
         """On the host, else in its registry (the daemon asks it, with this machine's docker login)."""
-        with self._translated_errors("look up an image"):
-            try:
-                image = IMAGE(self._api.inspect_image(reference))
-                return ImageFacts(
-                    reference, "local", id=image["Id"], release=parse_named_release(image.get("Config") or {})
-                )
-            except docker.errors.NotFound:
-                pass
+        with reading(self._at, "an image"):
+            local = read.local_image(self._at, reference)
+        return local or self.registry_image(reference)
+
+    def registry_image(self, reference: str) -> ImageFacts:
+        """An image that the host does not have."""
         try:
             with self._translated_errors("look up an image"):
                 described = DISTRIBUTION(self._api.inspect_distribution(reference))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
-from cortexctl.decoding.decode import read_json
 from cortexctl.desired.stack import ReachMode
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts import kernel
@@ -17,6 +18,8 @@ from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
 from cortexctl.hosts.proven_forwards import Forwarded, ProvenForwards
 from cortexctl.hosts.transport import Transport
+from cortexctl.observed.container_list import parse_endpoint
+from cortexctl.observed.daemon_json import LOCATED, read_answer
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
@@ -34,8 +37,16 @@ class ContainerReach:
     """
 
     def __init__(
-        self, transport: Transport, container: str, mode: ReachMode = "auto", forwards: ProvenForwards | None = None
+        self,
+        transport: Transport,
+        container: str,
+        mode: ReachMode = "auto",
+        forwards: ProvenForwards | None = None,
+        host_address: str = "",
     ) -> None:
+        self._host_address = host_address
+        self._inspected: Mapping[str, Any] = {}
+        self._port = 0
         self._transport = transport
         self._container = container
         self._mode = mode
@@ -48,6 +59,11 @@ class ContainerReach:
     @property
     def target(self) -> str:
         return self._target
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the server for clients, by the last inspection; empty if there is none."""
+        return parse_endpoint(self._inspected, self._host_address, self._port) if self._inspected else ""
 
     @property
     def is_slow(self) -> bool:
@@ -137,7 +153,8 @@ class ContainerReach:
     def _location(self, seconds: float) -> Location:
         try:
             answer = get(self._transport, f"/containers/{self._container}/json", timeout=seconds)
-            return parse_location(read_json(answer.body))
+            inspected = LOCATED(read_answer(answer.body))
+            at = parse_location(inspected)
         except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
                 raise NotListening("its container is gone") from cause
@@ -148,6 +165,8 @@ class ContainerReach:
             raise PathFailed(
                 f"the answer of the daemon at {self._transport.url} about its container cannot be read"
             ) from cause
+        self._inspected, self._port = inspected, at.port
+        return at
 
 
 def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:

@@ -71,7 +71,7 @@ class Connections:
 
 class DockerDaemons:
     """Implements `apply.protocols.Daemons` and the protocols of `observe.readers`: a host by its name. docker-py is
-    imported by the first `daemon` call, and by an image query, which may have to contact the registry.
+    imported by the first `daemon` call, and by the query for an image that the host does not have.
     """
 
     def __init__(self, hosts: Mapping[str, Host], owner: str, folder: Path, connections: Connections) -> None:
@@ -117,7 +117,8 @@ class DockerDaemons:
         return read.record(self._at(host), self._owner, unfinished=unfinished)
 
     def image(self, host: str, reference: str) -> ImageFacts:
-        return self.daemon(host).image(reference)
+        """On the host, else in its registry."""
+        return read.local_image(self._at(host), reference) or self.daemon(host).registry_image(reference)
 
     def local_images(self, host: str) -> dict[str, ImageFacts]:
         return read.local_images(self._at(host))
@@ -131,22 +132,19 @@ class DockerDaemons:
     def held_lock(self, host: str) -> HeldLock | None:
         return read.held_lock(self._at(host), self._owner)
 
-    def endpoint(self, host: str, container: str) -> str | None:
-        return read.endpoint(self._at(host), container)
-
     def deep(self, host: str, ours: Ours) -> InspectedHost:
         return read.deep(self._at(host), ours, self._owner)
 
-    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
-        """The known facts about models' files on a host, by the sources' keys."""
-        return model_files_on(self._at(seen.name), seen, sources)
+    def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+        """The known facts about a model's files on its host."""
+        return model_files_on(self._at(seen.name), seen, source)
 
     def reach(self, host: str, container: str) -> ContainerReach:
         """The route to the server in a container, by its id."""
         from cortexctl.hosts.container_reach import ContainerReach
 
         at = self._at(host)
-        return ContainerReach(at.transport, container, at.host.reach, self._connections.forwards(at))
+        return ContainerReach(at.transport, container, at.host.reach, self._connections.forwards(at), at.host.address)
 
     def check_path(self, host: str) -> None:
         """Raises PathFailed if it is known that no server in a new container of the host can be reached. Asks the

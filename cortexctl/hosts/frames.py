@@ -10,59 +10,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
-from cortexctl.hosts.http import message_in
+from cortexctl.hosts.http import BoundedStream, message_in
 from cortexctl.hosts.transport import Transport
+from cortexctl.http_answer import HttpAnswer, NotHttp
 
 FRAME = struct.Struct(">BxxxL")
 """The stream's number (1: output, 2: errors), three unused bytes, the length."""
-_LONGEST_HEAD = 64 * 1024
+LONGEST_REFUSAL = 64 * 1024
+"""The most bytes of a refusal that are read."""
+_ACCEPTED = {101, 200}
 
 
-def attached(transport: Transport, path: str, body: Mapping[str, Any] | None, seconds: float) -> socket.socket:
-    """POST `path` and keep the connection, which carries frames from then on. Without docker-py, which leaves such a
-    connection open and waits on it forever. Raises DaemonUnreachable, DaemonRefused.
+def attached(
+    transport: Transport, path: str, body: Mapping[str, Any] | None, seconds: float
+) -> tuple[socket.socket, bytes]:
+    """POST `path` and keep the connection, which carries frames from then on; with the first bytes of them. Without
+    docker-py, which leaves such a connection open and waits on it forever. Raises DaemonUnreachable, DaemonRefused.
     """
     content = json.dumps(body).encode() if body is not None else b""
     head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     connection = transport.connect(seconds)
+    answer = HttpAnswer(BoundedStream(connection, seconds, seconds, time.monotonic() + seconds).recv)
     try:
         connection.sendall(head.encode() + content)
-        answer = _head(connection, time.monotonic() + seconds)
-        refusal = _refusal(transport.url, answer, connection)
+        status, _ = answer.head()
+        if status in _ACCEPTED:
+            return connection, answer.rest()
+        message = message_in(answer.read(LONGEST_REFUSAL)) or f"status {status}"
+    except NotHttp as cause:
+        connection.close()
+        raise DaemonRefused(f"{transport.url}: the daemon's answer is not HTTP: {cause}") from cause
     except OSError as cause:
         connection.close()
         raise DaemonUnreachable(f"the daemon at {transport.url} stopped answering") from cause
-    if refusal:
-        connection.close()
-        raise refusal
-    return connection
-
-
-def _refusal(url: str, head: bytes, connection: socket.socket) -> DaemonRefused | None:
-    if _status(head) in {101, 200}:
-        return None
-    message = message_in(connection.recv(65536)) or head.decode(errors="replace").splitlines()[0][:200]
-    return DaemonRefused(f"{url}: {message}", status=_status(head))
-
-
-def _head(connection: socket.socket, end: float) -> bytes:
-    """Byte by byte: the bytes after it belong to the process."""
-    head = bytearray()
-    while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_HEAD:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        connection.settimeout(left)
-        if not (byte := connection.recv(1)):
-            break
-        head += byte
-    return bytes(head) or b"no answer"
-
-
-def _status(head: bytes) -> int:
-    word = head.split(b" ", 2)[1:2]
-    return int(word[0]) if word and word[0].isdigit() and len(word[0]) == 3 else 0
+    connection.close()
+    raise DaemonRefused(f"{transport.url}: {message}", status=status)
 
 
 class Frames:

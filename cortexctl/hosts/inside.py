@@ -93,7 +93,7 @@ def run_inside(transport: Transport, container: str, argv: Sequence[str], second
     program = _program(transport, container, argv, seconds)
     start = {"Detach": False, "Tty": False}
     try:
-        return Inside(attached(transport, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
+        return Inside(*attached(transport, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
     except DaemonRefused as cause:
         raise _no_program(cause) from cause
 
@@ -101,13 +101,14 @@ def run_inside(transport: Transport, container: str, argv: Sequence[str], second
 class Inside:
     """Implements `reach.Stream` over the frames of a program's output."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, first: bytes = b"") -> None:
         self._connection = connection
         self._frames = Frames()
         self._came = bytearray()
         self._end = math.inf
         self.errors = bytearray()
         """The beginning of the program's error output."""
+        self._add(first)
 
     def sendall(self, data: bytes, /) -> None:
         self._connection.sendall(data)
@@ -121,14 +122,17 @@ class Inside:
             piece = self._connection.recv(max(most, 4096))
             if not piece:
                 return b""
-            for stream, content in self._frames.feed(piece):
-                if stream == 1:
-                    self._came += content
-                elif len(self.errors) < 4096:
-                    self.errors += content[:4096]
+            self._add(piece)
         data = bytes(self._came[:most])
         del self._came[:most]
         return data
+
+    def _add(self, piece: bytes) -> None:
+        for stream, content in self._frames.feed(piece):
+            if stream == 1:
+                self._came += content
+            elif len(self.errors) < 4096:
+                self.errors += content[:4096]
 
     def settimeout(self, seconds: float, /) -> None:
         self._end = time.monotonic() + seconds

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
 from cortexctl.hosts.transport import Connection
@@ -12,14 +10,8 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.model_mounts import mount_paths
 
 
-def model_files_on(
-    at: Connection, seen: ObservedHost, sources: Iterable[ModelSource]
-) -> dict[tuple[str, str], ModelFiles]:
-    """By the sources' keys. A source that cannot be read has the reason."""
-    return {source.key: _files(at, seen, source) for source in sources}
-
-
-def _files(at: Connection, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+def model_files_on(at: Connection, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+    """If they cannot be read, the result has the reason."""
     if not source.root:
         return ModelFiles(problem=f"{at.name} has no folder for downloads from the hub (hf_cache)")
     problem = f"no container on {at.name} mounts its folder yet"

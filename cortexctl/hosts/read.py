@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from cortexctl.concurrently import at_once
 from cortexctl.dataclass import dataclass
-from cortexctl.errors import DaemonError
+from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.hosts import lock, record_store
-from cortexctl.hosts.http import TIMEOUT, daemon_time, get, get_json, get_json_or_none
+from cortexctl.hosts.http import NOT_FOUND, TIMEOUT, daemon_time, get, get_json, get_json_or_none
 from cortexctl.hosts.transport import Connection
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_containers,
-    parse_endpoint,
     parse_images,
     parse_in_place,
     parse_labels,
+    parse_named_release,
 )
-from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, TOUCHED, VOLUME
+from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, LOCAL_IMAGE, VOLUME
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import (
     ImageDefaults,
@@ -37,6 +39,8 @@ from cortexctl.observed.lock_holder import HeldLock, LockInfo
 from cortexctl.observed.record import HostRecord
 
 LIST = "/containers/json?all=1"
+PER_HOST = 4
+"""Requests to one host at the same time, while all hosts are read."""
 
 Ours = Mapping[str, tuple[ObservedContainer, Spec]]
 """Containers to inspect with the specs that they were created with, by id."""
@@ -59,6 +63,18 @@ def image_labels(at: Connection, image: str) -> Mapping[str, str] | None:
     return parse_labels(answer) if answer is not None else None
 
 
+def local_image(at: Connection, reference: str) -> ImageFacts | None:
+    """An image on the host. None if it does not have it."""
+    try:
+        answer = get(at.transport, f"/images/{quote(reference, safe='/:')}/json", LOCAL_IMAGE).content
+    except DaemonRefused as cause:
+        if cause.status == NOT_FOUND:
+            return None
+        raise
+    release = parse_named_release(answer.get("Config") or {})
+    return ImageFacts(reference, "local", id=answer["Id"], release=release)
+
+
 def local_images(at: Connection) -> dict[str, ImageFacts]:
     """All images on the host, by every reference that they have."""
     answer: dict[str, ImageFacts] = get_json(at, "/images/json", parse_images)
@@ -77,14 +93,6 @@ def identity(at: Connection) -> str | None:
     """
     answer = get_json_or_none(at, "/info", INFO)
     return f"{answer['ID']} {answer['Name']}" if answer is not None and answer["ID"] else None
-
-
-def endpoint(at: Connection, container: str) -> str | None:
-    """The URL at which clients reach the server of a container; empty if there is none. None if the container is
-    gone.
-    """
-    answer = get_json_or_none(at, f"/containers/{container}/json", TOUCHED)
-    return parse_endpoint(answer, at.host.address) if answer is not None else None
 
 
 def record(at: Connection, owner: str, *, unfinished: bool = True, timeout: float = TIMEOUT) -> HostRecord:
@@ -113,15 +121,24 @@ def lock_holder(at: Connection, owner: str, *, timeout: float = TIMEOUT) -> Lock
 
 def inspect(at: Connection, container: ObservedContainer, spec: Spec, owner: str) -> Inspected | None:
     """The settings of a container beyond its image's own. `spec`: the spec to compare it with. None if it is gone."""
-    return _inspect(at, container, spec, owner, {})
+    answer = _container(at, container.id)
+    if answer is None:
+        return None
+    return parse_inspected(answer, spec, _image_defaults(at, container.image_id), owner)
 
 
 def deep(at: Connection, ours: Ours, owner: str) -> InspectedHost:
     """Omits containers that were removed meanwhile: the next reading will show it."""
     images = {local_name(name): facts.id for name, facts in local_images(at).items()}
-    defaults: dict[str, ImageDefaults] = {}
-    read = ((id_, _inspect(at, container, spec, owner, defaults)) for id_, (container, spec) in ours.items())
-    return InspectedHost({id_: inspected for id_, inspected in read if inspected is not None}, images)
+    answers = zip(ours, at_once(partial(_container, at), list(ours), most=PER_HOST), strict=True)
+    known = {id_: answer for id_, answer in answers if answer is not None}
+    of = list(dict.fromkeys(ours[id_][0].image_id for id_ in known))
+    defaults = dict(zip(of, at_once(partial(_image_defaults, at), of, most=PER_HOST), strict=True))
+    inspected = {
+        id_: parse_inspected(answer, ours[id_][1], defaults[ours[id_][0].image_id], owner)
+        for id_, answer in known.items()
+    }
+    return InspectedHost(inspected, images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +174,19 @@ def left_by_killed_runs(hosts: Sequence[Connection], owner: str) -> list[str]:
     return [h.name for h, left in zip(hosts, at_once(is_left, hosts), strict=True) if left]
 
 
-def _inspect(
-    at: Connection, container: ObservedContainer, spec: Spec, owner: str, defaults: dict[str, ImageDefaults]
-) -> Inspected | None:
-    """`defaults`: of images that were read before, by id."""
-    answer = get_json_or_none(at, f"/containers/{container.id}/json", CONTAINER)
-    if answer is None:
-        return None
-    if container.image_id not in defaults:
-        image = get_json_or_none(at, f"/images/{container.image_id}/json", IMAGE)
-        defaults[container.image_id] = parse_image_defaults(image) if image else ImageDefaults(known=False)
-    return parse_inspected(answer, spec, defaults[container.image_id], owner)
+def _image_defaults(at: Connection, image: str) -> ImageDefaults:
+    """What an image, by its id, gives its containers."""
+    answer = get_json_or_none(at, f"/images/{image}/json", IMAGE)
+    return parse_image_defaults(answer) if answer else ImageDefaults(known=False)
+
+
+def _container(at: Connection, id_: str) -> Any:
+    """None if it is gone."""
+    return get_json_or_none(at, f"/containers/{id_}/json", CONTAINER)
 
 
 def _inspection(at: Connection, container: ObservedContainer) -> Inspection | None:
-    answer = get_json_or_none(at, f"/containers/{container.id}/json", CONTAINER)
+    answer = _container(at, container.id)
     return (
         Inspection(answer, get_json_or_none(at, f"/images/{answer.get('Image')}/json", IMAGE))
         if answer is not None

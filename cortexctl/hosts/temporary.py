@@ -93,7 +93,9 @@ def output_of(api: Any, at: Connection, container: str, *, seconds: float, silen
     received = bytearray()
     # From before its start: afterwards its log is gone.
     stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
-    with attached(at.transport, stream, None, silence) as connection:
+    connection, first = attached(at.transport, stream, None, silence)
+    received += first
+    with connection:
         connection.settimeout(seconds)
         api.start(container)
         try:

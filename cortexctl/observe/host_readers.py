@@ -6,7 +6,7 @@ answer: the object does not exist (any more), or a snapshot does not have it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from cortexctl.dataclass import dataclass
@@ -47,7 +47,7 @@ FilesBySource = dict[tuple[str, str], ModelFiles]
 class HostModels(Protocol):
     """Reads models' files on their host."""
 
-    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> FilesBySource: ...
+    def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles: ...
 
 
 ReadFiles = Callable[[ModelSource], ModelFiles]

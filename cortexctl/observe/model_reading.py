@@ -32,12 +32,16 @@ def read_models(
 def _on_hosts(
     sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost], watch: Watch
 ) -> FilesBySource:
-    on, by_host = readers.host, {name: [s for s in sources if s.host == name] for name in {s.host for s in sources}}
+    on = readers.host
     if on is None:
         return {}
-    jobs = [(hosts[name], wanted) for name, wanted in by_host.items() if name in hosts and hosts[name].is_reachable]
-    answers = at_once_watched(lambda job: on.model_files(*job), jobs, watch, name=lambda job: job[0].name)
-    return {key: files for answer in answers for key, files in answer.items()}
+    readable = [s for s in sources if s.host in hosts and hosts[s.host].is_reachable]
+
+    def files(source: ModelSource) -> ModelFiles:
+        return on.model_files(hosts[source.host], source)
+
+    answers = at_once_watched(files, readable, watch, name=lambda source: source.host, what="models")
+    return {source.key: known for source, known in zip(readable, answers, strict=True)}
 
 
 def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders, watch: Watch) -> FilesBySource:

@@ -64,12 +64,12 @@ def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
     return InPlace((host.get("RestartPolicy") or {}).get("Name") or "no", host.get("Memory") or None, cpus)
 
 
-def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
+def parse_endpoint(inspected: Mapping[str, Any], host_address: str, port: int | None = None) -> str:
     """The address of the server: the published port (at the host's address, if it is published on all addresses), else
-    its own address on the daemon's network; empty if there is none.
+    its own address on the daemon's network; empty if there is none. `port`: at which it listens, if that is known.
     """
     network = inspected.get("NetworkSettings") or {}
-    port = listens_on(inspected)
+    port = port or listens_on(inspected)
     for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
         address = bound.get("HostIp") or ""
         if address in {"", "0.0.0.0", "::"}:  # noqa: S104

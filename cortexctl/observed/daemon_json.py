@@ -107,12 +107,16 @@ TOUCHED = table(
     may=_OF_CONTAINER,
 )
 """The same answer, for a container that is about to be changed."""
+LOCATED = table(needs={"Id": _OF_CONTAINER["Id"], "State": _STATE}, may=_OF_CONTAINER)
+"""The same answer, for a container whose server is reached."""
 LOGGED = table(needs={"Id": _identifier}, may=_OF_CONTAINER)
 """The same answer, for a container whose log is read."""
 IMAGES = many(table(needs={"Id": _identifier}, may={"RepoTags": _TEXTS, "RepoDigests": _TEXTS}))
 """The answer of `GET /images/json`."""
 IMAGE = table(may={"Id": _identifier, "RepoTags": _TEXTS, "RepoDigests": _TEXTS, "Config": _CONFIG})
 """The answer of `GET /images/ID/json`."""
+LOCAL_IMAGE = table(needs={"Id": _identifier}, may={"Config": _CONFIG})
+"""The same answer, for an image that a container may be created from."""
 INFO = table(needs=_texts("ID", "Name"))
 """The answer of `GET /info`."""
 VERSION = table(needs=_texts("ApiVersion"))

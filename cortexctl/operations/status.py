@@ -11,6 +11,7 @@ from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import DaemonError
+from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Spec
 from cortexctl.observe.gather import observe_identity, unread_host
 from cortexctl.observe.recheck import read_lock
@@ -36,14 +37,23 @@ def fleet_status(desired: Desired, connections: Connections | None = None) -> Fl
 
 def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list[InstanceStatus]:
     """With the measurements of earlier equal starts, from this machine's store: no log is read."""
-    from cortexctl.engines.measurement import same_start
+    from cortexctl.engines.measurement import Measurement, same_start
     from cortexctl.operations.learn import started_as
     from cortexctl.store.measurements import read_all
 
     known = read_all()
     if not known:
         return [row for row, _, _ in rows]
-    return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
+    by_start: dict[tuple[object, ...], Measurement | None] = {}
+
+    def measured(host: Host, spec: Spec) -> Measurement | None:
+        """Most hosts of a fleet have the same GPUs, and start the same."""
+        start = (spec_to_label(spec), host.gpu_name, host.gpu_memory, host.gpu_capability)
+        if start not in by_start:
+            by_start[start] = same_start(known, started_as(host, spec))
+        return by_start[start]
+
+    return [replace(row, measured=measured(host, spec)) if spec else row for row, host, spec in rows]
 
 
 def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
@@ -106,7 +116,7 @@ def _beside(wanted: Instance, serving: Owned) -> str:
 class _Server:
     """A container that runs: where it is reached, and its health."""
 
-    endpoint: str | DaemonError | None
+    endpoint: str
     health: Answer
 
 
@@ -119,27 +129,17 @@ def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tup
     from cortexctl.health.health_check import query_all
     from cortexctl.health.prober import QUICK
 
-    def endpoint(at: tuple[str, str]) -> str | DaemonError | None:
-        try:
-            return hosts.endpoint(*at)
-        except DaemonError as cause:
-            return cause
-
-    read = at_once_watched(endpoint, list(paths), hosts.watch, name=lambda at: at[0], what="servers")
-    endpoints = dict(zip(paths, read, strict=True))
     hosts.watch.begins([host for host, _ in paths], "servers")
-    reaches = {at: (hosts.reach(*at), path) for at, path in paths.items()}
-    health = query_all(reaches, QUICK, lambda at: hosts.watch.answered(at[0]))
-    return {at: _Server(endpoints[at], health[at]) for at in paths}
+    reaches = {at: hosts.reach(*at) for at in paths}
+    servers = {at: (reaches[at], path) for at, path in paths.items()}
+    health = query_all(servers, QUICK, lambda at: hosts.watch.answered(at[0]))
+    return {at: _Server(reaches[at].endpoint, health[at]) for at in paths}
 
 
 def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> InstanceStatus:
     state, endpoint = state_text(serving.container), ""
     if server is not None:
-        state, detail = _health(server.health, detail)
-        endpoint = server.endpoint if isinstance(server.endpoint, str) else ""
-        if isinstance(server.endpoint, DaemonError):
-            detail = server.endpoint.message
+        (state, detail), endpoint = _health(server.health, detail), server.endpoint
     spec = serving.spec
     return InstanceStatus(
         address,
@@ -168,6 +168,8 @@ def _with_recorded_fingerprints(wanted: Spec, recorded: Spec) -> Spec:
     """Status does not read secrets, so it compares with their recorded fingerprints."""
     import dataclasses
 
+    if not wanted.container.secrets:
+        return wanted
     known = {s.name: s.fingerprint for s in recorded.container.secrets}
     secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.container.secrets)
     return dataclasses.replace(wanted, container=dataclasses.replace(wanted.container, secrets=secrets))

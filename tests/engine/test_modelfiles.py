@@ -66,7 +66,7 @@ def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveDae
     host = Host("here", live.docker)
     seen = observe_host(connection_to(host))
     wanted = [ModelSource("here", str(models), name) for name in ("small", "one-file", "gone")]
-    files = model_files_on(connection_to(host), seen, wanted)
+    files = {source.key: model_files_on(connection_to(host), seen, source) for source in wanted}
     config = json.loads((CONFIGS / "qwen3-8b.json").read_text())
     assert files["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
     assert files["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
@@ -78,10 +78,9 @@ def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) 
     container_of(live, cache, "/root/.cache/huggingface")
     host = Host("here", live.docker)
     source = ModelSource("here", str(cache), "hub", "org/name", "main")
-    files = model_files_on(
-        connection_to(host), observe_host(connection_to(host)), [source, replace(source, revision=COMMIT)]
-    )
-    assert files == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
+    seen = observe_host(connection_to(host))
+    for same in (source, replace(source, revision=COMMIT)):
+        assert model_files_on(connection_to(host), seen, same) == ModelFiles(CONFIG)
 
 
 def test_circular_links_and_folders_are_not_files(live: LiveDaemon, tmp_path: Path) -> None:
@@ -101,8 +100,8 @@ def test_circular_links_and_folders_are_not_files(live: LiveDaemon, tmp_path: Pa
 def test_a_host_without_a_container_that_mounts_the_folder_is_reported(live: LiveDaemon, models: Path) -> None:
     host = Host("here", live.docker)
     source = ModelSource("here", str(models / "elsewhere"), "m")
-    files = model_files_on(connection_to(host), observe_host(connection_to(host)), [source])
-    assert files[source.key].problem == "no container on here mounts its folder yet"
+    files = model_files_on(connection_to(host), observe_host(connection_to(host)), source)
+    assert files.problem == "no container on here mounts its folder yet"
 
 
 STACK = """stack = "{stack}"

@@ -17,7 +17,9 @@ from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.errors import CortexctlError, DaemonError
 from cortexctl.hosts import read
+from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.transport import Connection
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.launch import Launch
@@ -241,7 +243,8 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
                 lambda host: read.image_labels(host, "sha256:1"),
                 lambda host: read.deep(host, {container.id: (container, SPEC)}, "demo"),
                 lambda host: read.inspect(host, container, SPEC, "demo"),
-                lambda host: read.endpoint(host, container.id),
+                lambda host: endpoint(host, container.id),
+                lambda host: read.local_image(host, "sha256:1"),
                 lambda host: read.record(host, "demo"),
                 lambda host: read.held_lock(host, "demo"),
                 read.local_images,
@@ -255,6 +258,13 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
                 continue
             parse_running(inspection.container, inspection.image or {})
             parse_inspected(inspection.container, SPEC, parse_image_defaults(inspection.image or {}), "demo")
+
+
+def endpoint(at: Connection, container: str) -> str:
+    reach = ContainerReach(at.transport, container)
+    with suppress(CortexctlError):
+        reach.connect(60).close()
+    return reach.endpoint
 
 
 TWO_HOSTS = """stack = "demo"
