@@ -13,21 +13,21 @@ from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.checkpoint_formats import Checkpoint, check_checkpoint
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.files.checkout import Checkout
+from cortexctl.files.consulted import Consulted
 from cortexctl.instance.spec import Spec
 from cortexctl.stack.argument_checks import At
 from cortexctl.text.suggest import nearest
 
-LARGEST = 4 * 2**20
-"""The largest plausible size of a config.json, in bytes."""
 
-
-def check_folder(folder: Path, release: str | None, at: At, within: Checkout | None = None) -> Iterator[Diagnostic]:
+def check_folder(
+    folder: Path, release: str | None, at: At, files: Consulted, within: Checkout | None = None
+) -> Iterator[Diagnostic]:
     """No diagnostics if the folder does not exist here: it is on the host, which is not contacted for this. The same if
     the folder, or its config, is not `within` the checkout.
     """
     if within and not (within.holds(folder) and within.holds(folder / "config.json")):
         return
-    checkpoint = checkpoint_in(folder)
+    checkpoint = _checkpoint_in(folder, files)
     if checkpoint is None:
         return
     for finding in check_checkpoint(checkpoint, release):
@@ -35,18 +35,17 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
         yield make(finding.rule, finding.summary, at("source"), help=finding.help)
 
 
-def check_present(models_dir: Path, path: str, at: At, within: Checkout | None = None) -> Iterator[Diagnostic]:
+def check_present(
+    models_dir: Path, path: str, at: At, files: Consulted, within: Checkout | None = None
+) -> Iterator[Diagnostic]:
     """A folder that is missing in a `models_dir` on this machine. No diagnostics if there is no such `models_dir` here,
     or if it is not `within` the checkout.
     """
     folder = models_dir / path
     if within and not within.holds(models_dir):
         return
-    try:
-        present = sorted(entry.name for entry in models_dir.iterdir())
-    except OSError:
-        return
-    if present and not folder.exists():
+    present = files.names(models_dir)
+    if present and not files.is_present(folder):
         close = nearest(path.split("/", maxsplit=1)[0], present)
         advice = f'did you mean "{close}"?' if close else f"it has: {', '.join(present[:8])}"
         yield warning("CX236", f"{models_dir} on this machine has no folder {path}", at("source"), help=advice)
@@ -56,13 +55,15 @@ _BY_CONFIG = {"heads", "length", "draft vocabulary"}
 """Refusals that config.json alone decides: that of the model, and that of its draft."""
 
 
-def check_launch(folder: Path, spec: Spec, at: At, within: Checkout | None) -> Iterator[Diagnostic]:
+def check_launch(
+    folder: Path, spec: Spec, at: At, files: Consulted, within: Checkout | None = None
+) -> Iterator[Diagnostic]:
     """Refusals that config.json alone decides, for a model whose memory is not computed: it, or its host, has no GPUs.
     No diagnostics if there is no config.json here.
     """
     if within and not (within.holds(folder) and within.holds(folder / "config.json")):
         return
-    config = config_in(folder)
+    config = _config_in(folder, files)
     if not config:
         return
     from cortexctl.engines.vllm.memory.budget import budget
@@ -75,6 +76,7 @@ def check_launch(folder: Path, spec: Spec, at: At, within: Checkout | None) -> I
 
     server, args = spec.server, effective(spec.server).args
     beside = {s.key: files_here(s, within) for s in companion_sources("", spec).values() if not isinstance(s, str)}
+    files.is_complete = files.is_complete and not beside
     draft = read_draft(read_speculation(args, server.model), companion_files("", spec, beside))
     try:
         inputs = BudgetInputs(args, None, server.version, spec.container.env, draft=draft)
@@ -93,13 +95,12 @@ def check_launch(folder: Path, spec: Spec, at: At, within: Checkout | None) -> I
         )
 
 
-def checkpoint_in(folder: Path) -> Checkpoint | None:
+def _checkpoint_in(folder: Path, files: Consulted) -> Checkpoint | None:
     """None for a folder that does not exist here, or cannot be listed."""
-    try:
-        names = [entry.name for entry in folder.iterdir()]
-    except OSError:
+    names = files.names(folder)
+    if names is None:
         return None
-    config = config_in(folder)
+    config = _config_in(folder, files)
     quantization = config.get("quantization_config")
     return Checkpoint(
         architectures=_texts(config.get("architectures")),
@@ -109,14 +110,11 @@ def checkpoint_in(folder: Path) -> Checkpoint | None:
     )
 
 
-def config_in(folder: Path) -> dict[str, Any]:
+def _config_in(folder: Path, files: Consulted) -> dict[str, Any]:
     """config.json; empty if it does not exist or is not valid."""
-    file = folder / "config.json"
     try:
-        if not file.is_file() or file.stat().st_size > LARGEST:
-            return {}
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = json.loads(files.text(folder / "config.json") or "{}")
+    except (ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}
 

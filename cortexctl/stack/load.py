@@ -7,17 +7,17 @@ Desired.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
-from cortexctl.diagnostics import Diagnostic, Kind, error, in_reading_order, unacknowledged
+from cortexctl.diagnostics import Diagnostic, Kind, SourceSpan, error, in_reading_order, unacknowledged
 from cortexctl.files.checkout import checkout_of
+from cortexctl.files.consulted import Consulted
 from cortexctl.instance.labels import owner
 from cortexctl.instance.secret import fingerprint, masked
 from cortexctl.instance.secret_shape import without_tokens
@@ -29,7 +29,7 @@ from cortexctl.stack.model_release import Releases
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
-from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
+from cortexctl.stack.resolve import Places, Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.variables import VariableInputs, secret_values, with_variables
 from cortexctl.text.suggest import nearest
@@ -51,6 +51,7 @@ class _Choice:
     secret_value: SecretValue | None
     releases: Releases
     review: bool
+    files: Consulted
     hosts_only: bool = False
 
 
@@ -72,10 +73,11 @@ def load_stack(
     (offline validation), and their fingerprints stay empty. `releases`: facts about the images that are not in the
     file. `review`: read no file outside the stack's checkout. `hosts_only`: errors of models do not matter.
     """
+    files = inputs.consulted or Consulted(path)
     inputs = replace(inputs, beside=path, review=review)
     try:
         document = fit(read_document(path, inside=review) if text is None else parse_document(path, text))
-        choice = _Choice(env, inputs, default_docker, secret_value, releases, review, hosts_only)
+        choice = _Choice(env, inputs, default_docker, secret_value, releases, review, files, hosts_only)
         desired, diagnostics = _load(document, choice)
         if desired is None and not document.is_shown:
             raise not_shown(path, "stack")
@@ -96,6 +98,13 @@ def environments(path: str, *, review: bool = False) -> list[str]:
     except UnreadableDocument:
         return []
     return sorted(overlays) if isinstance(overlays, dict) else []
+
+
+def places_in(path: str, text: str, env: str, inputs: VariableInputs) -> Callable[[str], Mapping[str, SourceSpan]]:
+    """Model -> field -> its place, of a stack that was resolved before: the same places as in `load_stack`'s result."""
+    document = with_environment(parse_document(path, text), env)
+    document, _, _ = with_variables(document, replace(inputs, beside=path))
+    return partial(Places, with_profiles(document))
 
 
 def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diagnostic]]:
@@ -210,7 +219,6 @@ def _resolve(
             prints[known] = fingerprint(whose, reference.name, value) if value else ""
         return prints[known]
 
-    folder = Path(document.path).resolve().parent
     within = checkout_of(document.path) if choice.review else None
-    around = Surroundings(choice.default_docker, fingerprint_of, folder, choice.env, choice.releases, within)
+    around = Surroundings(choice.default_docker, fingerprint_of, choice.files, choice.env, choice.releases, within)
     return resolve(stack, document, around, digest_of(document.text))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.engines.vllm.version import parse_release
+from cortexctl.files.consulted import Consulted
 from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.stack.argument_checks import At
@@ -24,25 +24,30 @@ MODELS = "/models"
 @dataclass(frozen=True, slots=True)
 class Home:
     """Everything of a host that a model's containers depend on. Hosts with equal ones share their specs and checks.
-    The folders are absolute; empty if the host has none. `is_here`: they can be read on this machine.
+    The folders are absolute, and empty if the host has none. `is_here`: they can be read on this machine.
     """
 
     network: str
     models_dir: str
     hf_cache: str
-    folder: Path
-    """Of the stack: a relative source of a volume starts there."""
     is_here: bool
     has_gpus: bool
 
 
-def on_host(path: str, folder: Path) -> str:
-    """A relative path starts in the stack's `folder`, which works if the daemon is on this machine."""
-    return posixpath.normpath(path) if path.startswith("/") else str((folder / Path(path).expanduser()).resolve())
+def on_host(path: str, files: Consulted) -> str:
+    """A relative path starts in the stack's folder, which works if the daemon is on this machine."""
+    return posixpath.normpath(path) if path.startswith("/") else files.absolute(path)
 
 
-def spec_of(name: str, model: ModelTable, home: Home, release: str | None, secrets: tuple[SecretRef, ...]) -> Spec:
-    """The spec of a model's only replica on such a host."""
+def spec_of(
+    name: str,
+    model: ModelTable,
+    home: Home,
+    release: str | None,
+    secrets: tuple[SecretRef, ...],
+    files: Consulted,
+) -> Spec:
+    """The spec of a model's only replica on such a host. `files` knows where the stack's folder is."""
     below = model.source.path or model.source.gguf
     offline = model.offline if model.offline is not None else model.source.repo is None
     engine = engine_named(DEFAULT)
@@ -52,7 +57,7 @@ def spec_of(name: str, model: ModelTable, home: Home, release: str | None, secre
         env=dict(model.env) | ({"HF_HUB_OFFLINE": "1"} if offline else {}),
         secrets=secrets,
         gpus=tuple(model.gpus) if isinstance(model.gpus, list) else (),
-        mounts=_mounts(model, home),
+        mounts=_mounts(model, home, files),
         publish=_publish(model.publish),
         network=home.network,
         ipc=model.ipc,
@@ -107,11 +112,11 @@ def _publish(text: str | None) -> Publish | None:
     return Publish(address.strip("[]"), int(port))
 
 
-def _mounts(model: ModelTable, home: Home) -> tuple[Mount, ...]:
+def _mounts(model: ModelTable, home: Home, files: Consulted) -> tuple[Mount, ...]:
     mounts = _of_home(home)
     for text in model.volumes:
         source, target, *mode = text.split(":")
-        source = on_host(source, home.folder) if "/" in source else source
+        source = on_host(source, files) if "/" in source else source
         mounts[target] = Mount(source, target, read_only=mode == ["ro"])
     return tuple(mounts[target] for target in sorted(mounts))
 

@@ -12,6 +12,7 @@ from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, GatePolicy, Instance, Policy, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import Checkout
+from cortexctl.files.consulted import Consulted
 from cortexctl.instance.spec import SecretRef, Spec
 from cortexctl.stack.checkpoint_checks import check_folder, check_launch, check_present
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
@@ -41,8 +42,8 @@ class Surroundings:
 
     default_docker: str
     fingerprint: Fingerprint
-    folder: Path
-    """The stack file's folder; its relative paths start there."""
+    files: Consulted
+    """Of this machine; relative paths start in the stack file's folder."""
     env: str = ""
     releases: Releases = field(default_factory=Releases)
     within: Checkout | None = None
@@ -110,7 +111,7 @@ class _Resolution:
             if in_models_dir and not home.models_dir:
                 self.diagnostics.append(self._without_models(host_name))
             if home not in specs:
-                spec = spec_of(name, model, home, release, secrets)
+                spec = spec_of(name, model, home, release, secrets, self.around.files)
                 specs[home] = [replica(spec, model, ordinal) for ordinal in range(1, model.replicas + 1)]
                 self._check_home(name, model, home, spec)
             for ordinal, spec in enumerate(specs[home], start=1):
@@ -127,7 +128,7 @@ class _Resolution:
 
     def _folders_of(self, host: HostTable) -> dict[str, str]:
         declared = {"models_dir": host.models_dir, "hf_cache": host.hf_cache}
-        return {key: on_host(path, self.around.folder) for key, path in declared.items() if path}
+        return {key: on_host(path, self.around.files) for key, path in declared.items() if path}
 
     @cached_property
     def _homes(self) -> dict[str, Home]:
@@ -139,7 +140,6 @@ class _Resolution:
             host.network,
             folders.get("models_dir", ""),
             folders.get("hf_cache", ""),
-            self.around.folder,
             is_here=is_here(host, self.around.default_docker),
             has_gpus=host.gpus is not None,
         )
@@ -159,7 +159,7 @@ class _Resolution:
             "after": tuple(model.after),
             "ignore": tuple(model.ignore),
             "ignore_drift": tuple(model.ignore_drift),
-            "where": _Places(self.document, name),
+            "where": Places(self.document, name),
         }
 
     def _check_home(self, name: str, model: ModelTable, home: Home, spec: Spec) -> None:
@@ -168,12 +168,12 @@ class _Resolution:
         self.diagnostics += check_volumes(model, home, at)
         if not (home.models_dir and model.source.path and home.is_here):
             return
-        models_dir, within = Path(home.models_dir), self.around.within
+        models_dir, files, within = Path(home.models_dir), self.around.files, self.around.within
         folder = models_dir / model.source.path
-        self.diagnostics += check_present(models_dir, model.source.path, at, within)
-        self.diagnostics += check_folder(folder, spec.server.version, at, within)
+        self.diagnostics += check_present(models_dir, model.source.path, at, files, within)
+        self.diagnostics += check_folder(folder, spec.server.version, at, files, within)
         if not model.gpus or not home.has_gpus:
-            self.diagnostics += check_launch(folder, spec, at, within)
+            self.diagnostics += check_launch(folder, spec, at, files, within)
 
     def _without_models(self, host_name: str) -> Diagnostic:
         return error(
@@ -218,7 +218,7 @@ def _last_names(moved: dict[str, str]) -> dict[str, str]:
     return names
 
 
-class _Places(dict[str, SourceSpan]):
+class Places(dict[str, SourceSpan]):
     """Field -> place, computed on demand: positions are expensive and rarely needed."""
 
     def __init__(self, document: Document, model: str) -> None:

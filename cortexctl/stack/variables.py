@@ -16,6 +16,7 @@ from typing import Any
 from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.files.checkout import checkout_of
+from cortexctl.files.consulted import Consulted
 from cortexctl.stack.advice import template_of_another_tool
 from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
@@ -41,7 +42,7 @@ class VariableInputs:
     """The caller's values: `--var` assignments (NAME=VALUE), `--var-file` paths, and the environment. `for_another`:
     they are for another revision of the stack, so a variable that this one does not declare is not an error. `beside`:
     the stack's path; in a `review`, a file of its checkout is read only if it is in the checkout itself, not behind a
-    link.
+    link. `consulted`: records which other files the result depends on.
     """
 
     assignments: Sequence[str] = ()
@@ -50,6 +51,7 @@ class VariableInputs:
     for_another: bool = False
     beside: str = ""
     review: bool = False
+    consulted: Consulted | None = None
 
     def read(self, path: str) -> dict[str, Any]:
         """The values of one of the files. Raises UnreadableDocument."""
