@@ -25,11 +25,11 @@ def test_changes_that_wait_for_a_write_share_the_next_one(tmp_path: Path) -> Non
     write, first_writes, all_noted = daemon.write_record, threading.Event(), threading.Event()
     written: list[set[str]] = []
 
-    def slow(owner: str, record: HostRecord) -> None:
+    def slow(owner: str, new: HostRecord) -> None:
         first_writes.set()
         assert all_noted.wait(AT_MOST)
-        write(owner, record)
-        written.append({applied.model for applied in record.applied.values()})
+        write(owner, new)
+        written.append({applied.model for applied in new.applied.values()})
 
     daemon.write_record = slow  # type: ignore[method-assign]
 
