@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field, replace
 from typing import Literal
 
@@ -202,8 +202,3 @@ class Desired:
         for instance in self.instances:
             hosts.setdefault(instance.host, {})[instance.address] = instance
         return hosts
-
-
-def specs_of(instances: Iterable[Instance]) -> dict[tuple[str, int], Spec]:
-    """The specs of one host's instances, by model and ordinal."""
-    return {(i.model, i.ordinal): i.spec for i in instances}

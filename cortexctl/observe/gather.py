@@ -21,7 +21,8 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Fact, Key, Observed
 from cortexctl.observed.record import HostRecord
 from cortexctl.plan.adopt.normalise import read_back
-from cortexctl.plan.needs import Needs, needs, needs_of_identity, needs_of_rollback
+from cortexctl.plan.comparison import Compared, compare
+from cortexctl.plan.needs import Needs, needs_of_identity, needs_of_plan, needs_of_rollback
 from cortexctl.plan.request import Request
 from cortexctl.waiting import UNWATCHED, Watch
 
@@ -39,8 +40,21 @@ def observe_for_plan(
     watch: Watch = UNWATCHED,
 ) -> Observed:
     """All facts that `plan` depends on."""
-    listed = list_hosts(desired, readers, request, watch)
-    return gather(listed, lambda observed: needs(desired, observed, request), readers, models, watch)
+    return compare_for_plan(desired, readers, request, models, watch).observed
+
+
+def compare_for_plan(
+    desired: Desired,
+    readers: Readers,
+    request: Request = EVERY_HOST,
+    models: ModelReaders = NO_MODELS,
+    watch: Watch = UNWATCHED,
+) -> Compared:
+    """The same, beside the stack. After each answer, only the hosts that it changes are compared again."""
+    compared = compare(desired, list_hosts(desired, readers, request, watch), request)
+    while missing := needs_of_plan(compared):
+        compared = compared.with_observed(_with_answers(compared.observed, missing, readers, models, watch))
+    return compared
 
 
 def observe_identity(desired: Desired, readers: Readers, watch: Watch = UNWATCHED) -> Observed:
@@ -60,9 +74,9 @@ def list_hosts(
 ) -> Observed:
     """One list request for each selected host."""
     names = [h.name for h in desired.hosts]
-    wanted = list(request.hosts_to_read(names))
+    wanted = dict.fromkeys(request.hosts_to_read(names))
     left_out = tuple(ObservedHost(name, problem=NOT_SELECTED) for name in names if name not in wanted)
-    return Observed((*at_once_watched(readers.observe, wanted, watch), *left_out))
+    return Observed((*at_once_watched(readers.observe, list(wanted), watch), *left_out))
 
 
 def gather(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TypeAlias
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.registry import of_known_engine
@@ -17,12 +15,36 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 
 NOT_MOVED: Mapping[str, str] = {}
-Wanted: TypeAlias = Mapping[tuple[str, int], Spec]
-"""The specs that a stack wants on a host, by model and ordinal. A label with the text of the wanted spec is not parsed.
-"""
-NONE_WANTED: Wanted = {}
 LONGEST_PROBLEM = 200
 """Maximum length of the problem of an unreadable spec: it may quote the label."""
+Identity = tuple[str, int, int]
+"""Model, ordinal and generation of a container, by its labels."""
+
+
+class SpecLabels:
+    """Specs and their texts in labels, for one comparison of a stack with its hosts. Each spec is converted to text
+    once, each text is parsed once, and the text of a wanted spec never.
+    """
+
+    def __init__(self, wanted: Iterable[Spec] = ()) -> None:
+        self._texts: dict[int, tuple[Spec, str]] = {}
+        """By id; with the spec itself, so that no other object gets its id."""
+        self._specs: dict[str, tuple[Spec | None, str]] = {}
+        for spec in wanted:
+            self._specs.setdefault(self.text_of(spec), (spec, ""))
+
+    def text_of(self, spec: Spec) -> str:
+        """The text in the label of a container of this spec."""
+        if id(spec) not in self._texts:
+            self._texts[id(spec)] = spec, spec_to_label(spec)
+        return self._texts[id(spec)][1]
+
+    def spec_of(self, container: ObservedContainer) -> tuple[Spec | None, str]:
+        """The spec that our container was created with, or the reason why it cannot be read."""
+        text = container.labels.get(labels.SPEC, "")
+        if text not in self._specs:
+            self._specs[text] = _parsed(text)
+        return self._specs[text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +66,8 @@ class Owned:
     @property
     def has_serving_name(self) -> bool:
         """Whether it has the serving name of its model's current name, or of the name that it was created with."""
-        was = self.container.labels.get(labels.MODEL, self.model)
-        return self.container.name in {labels.serving_name(m, self.ordinal) for m in (self.model, was)}
+        name, was = self.container.name, self.container.labels.get(labels.MODEL, self.model)
+        return name == labels.serving_name(self.model, self.ordinal) or name == labels.serving_name(was, self.ordinal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,42 +109,69 @@ class LeftAlone:
     problem: str = ""
 
 
-def owned_instances(
-    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
-) -> dict[str, OwnedInstance]:
-    """By address, sorted. Omits containers of other stacks, of other host names and without an owner, and those in
-    `left_alone`.
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The containers of a host with our stack's labels, each read once."""
+
+    instances: tuple[OwnedInstance, ...] = ()
+    """Sorted; all of them, even if two have the same address by their labels."""
+    misplaced: tuple[ObservedContainer, ...] = ()
+    """Created for a host of another name: the host was renamed, or two hosts of the stack are one daemon. To treat them
+    as this host's would remove containers that serve elsewhere.
+    """
+    left_alone: tuple[LeftAlone, ...] = ()
+    """Not ours, each with the reason."""
+    doubtful: tuple[ObservedContainer, ...] = ()
+    """With a name that is not ours, or with the same labels as another container: the labels may come from the image.
+    """
+
+    @property
+    def ours(self) -> int:
+        """The number of containers that are ours, misplaced ones included."""
+        return sum(len(i.all) for i in self.instances) + len(self.misplaced)
+
+    def by_address(self) -> dict[str, OwnedInstance]:
+        """The instances, sorted."""
+        return {i.address: i for i in self.instances}
+
+
+def ownership_of(
+    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, spec_labels: SpecLabels | None = None
+) -> Ownership:
+    """Whose the containers of a host are. Omits containers of other stacks and without an owner.
 
     `moved` maps a model's old name, which stays in the labels forever, to its current name.
     """
-    return {i.address: i for i in owned_groups(host, owner, moved, wanted)}
-
-
-def owned_groups(
-    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
-) -> tuple[OwnedInstance, ...]:
-    """All instances, sorted, even if two of them have the same address by their labels."""
+    spec_labels = spec_labels or SpecLabels()
+    split = _split(host, owner, moved)
     groups: dict[tuple[str, int], list[Owned]] = {}
-    for container in _split(host, owner, moved)[0]:
-        if container.labels.get(labels.HOST, host.name) == host.name:
-            owned = read_owned(container, moved, wanted)
-            groups.setdefault((owned.model, owned.ordinal), []).append(owned)
-    return tuple(_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
+    misplaced = []
+    for container, identity in split.ours:
+        if container.labels.get(labels.HOST, host.name) != host.name:
+            misplaced.append(container)
+            continue
+        owned = _read(container, identity, moved, spec_labels)
+        groups.setdefault((owned.model, owned.ordinal), []).append(owned)
+    return Ownership(
+        tuple(_group(host.name, model, n, members) for (model, n), members in sorted(groups.items())),
+        tuple(misplaced),
+        tuple(split.left_alone),
+        tuple(split.doubtful),
+    )
 
 
-def misplaced_containers(
-    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED
-) -> tuple[ObservedContainer, ...]:
-    """Containers of the stack that were created for a host of another name: the host was renamed, or two hosts of the
-    stack are one daemon. To treat them as this host's would remove containers that serve elsewhere.
+def owned_instances(
+    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, spec_labels: SpecLabels | None = None
+) -> dict[str, OwnedInstance]:
+    """By address, sorted. Omits containers of other stacks, of other host names and without an owner, and those in
+    `left_alone`.
     """
-    ours, _ = _split(host, owner, moved)
-    return tuple(c for c in ours if c.labels.get(labels.HOST, host.name) != host.name)
+    return ownership_of(host, owner, moved, spec_labels).by_address()
 
 
 def left_alone(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[LeftAlone, ...]:
-    """Containers with our stack's labels that are not ours, each with the reason."""
-    return _split(host, owner, moved)[1]
+    """Containers with our stack's labels that are not ours, each with the reason. Reads no spec."""
+    return tuple(_split(host, owner, moved).left_alone)
 
 
 def describe_left_alone(other: LeftAlone) -> str:
@@ -152,38 +201,38 @@ def image_labels_needed(
     needed = {
         (host.name, container.image_id)
         for host in observed.hosts
-        for container in _doubtful(host, owner, moved)
+        for container in _split(host, owner, moved).doubtful
         if container.own_labels is None and container.image_id
     }
     return tuple(sorted(needed))
 
 
-def spec_of(container: ObservedContainer, wanted: Spec | None = None) -> tuple[Spec | None, str]:
-    """The spec that our container was created with, or the reason why it cannot be read. A label with the text of the
-    `wanted` spec is not parsed.
-    """
-    text = container.labels.get(labels.SPEC, "")
-    if wanted is not None and text == spec_to_label(wanted):
-        return wanted, ""
+def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
+    """The spec that our container was created with, or the reason why it cannot be read."""
+    return _parsed(container.labels.get(labels.SPEC, ""))
+
+
+def _parsed(text: str) -> tuple[Spec | None, str]:
     try:
         return of_known_engine(spec_from_label(text)), ""
     except (ValueError, TypeError, RecursionError) as cause:
         return None, (str(cause) or type(cause).__name__)[:LONGEST_PROBLEM]
 
 
-def read_owned(
-    container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
-) -> Owned:
+def read_owned(container: ObservedContainer) -> Owned:
     """Reads our container from its labels; an unreadable spec is a `problem`, never an exception. Raises ValueError if
     the labels do not identify an instance: such a container is in `left_alone`.
     """
+    return _read(container, _identity(container.labels), NOT_MOVED, SpecLabels())
+
+
+def _read(container: ObservedContainer, identity: Identity, moved: Mapping[str, str], spec_labels: SpecLabels) -> Owned:
     container_labels = container.labels
-    name, ordinal, generation = _identity(container_labels)
-    model = moved.get(name, name)
-    spec, problem = spec_of(container, wanted.get((model, ordinal)))
+    name, ordinal, generation = identity
+    spec, problem = spec_labels.spec_of(container)
     return Owned(
         container=container,
-        model=model,
+        model=moved.get(name, name),
         ordinal=ordinal,
         generation=generation,
         protect=container_labels.get(labels.PROTECT) == "true",
@@ -194,42 +243,42 @@ def read_owned(
     )
 
 
-def _split(
-    host: ObservedHost, owner: str, moved: Mapping[str, str]
-) -> tuple[list[ObservedContainer], tuple[LeftAlone, ...]]:
-    """Splits the containers with our stack's labels: first ours, then the others."""
-    ours: list[ObservedContainer] = []
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """The containers with our stack's labels: ours, the others, and those of both whose labels may not be their own."""
+
+    ours: list[tuple[ObservedContainer, Identity]]
+    left_alone: list[LeftAlone]
+    doubtful: list[ObservedContainer]
+
+
+def _split(host: ObservedHost, owner: str, moved: Mapping[str, str]) -> _Split:
+    ours: list[tuple[ObservedContainer, Identity]] = []
     others: list[LeftAlone] = []
+    alike: dict[tuple[Identity, str], list[tuple[ObservedContainer, bool]]] = {}
     for container in host.containers:
         if labels.owner_of(container.labels) != owner:
             continue
         try:
-            _identity(container.labels)
+            identity = _identity(container.labels)
         except ValueError as cause:
             others.append(LeftAlone(container, LeftAloneReason.UNREADABLE, str(cause)))
             continue
+        has_our_name = _has_our_name(container, identity, moved)
+        same = identity, container.labels.get(labels.RUN, "")
+        alike.setdefault(same, []).append((container, has_our_name))
         if container.own_labels is False:
             others.append(LeftAlone(container, LeftAloneReason.COPY))
-        elif container.own_labels is None and not _has_our_name(container, moved):
+        elif container.own_labels is None and not has_our_name:
             others.append(LeftAlone(container, LeftAloneReason.UNPROVEN))
         else:
-            ours.append(container)
-    return ours, tuple(others)
+            ours.append((container, identity))
+    doubtful = [c for several in alike.values() for c, has_our_name in several if len(several) > 1 or not has_our_name]
+    return _Split(ours, others, doubtful)
 
 
-def _doubtful(host: ObservedHost, owner: str, moved: Mapping[str, str]) -> Iterator[ObservedContainer]:
-    groups: dict[tuple[str, int, int, str], list[ObservedContainer]] = {}
-    for container in host.containers:
-        if labels.owner_of(container.labels) == owner:
-            with suppress(ValueError):
-                same = (*_identity(container.labels), container.labels.get(labels.RUN, ""))
-                groups.setdefault(same, []).append(container)
-    for alike in groups.values():
-        yield from (c for c in alike if len(alike) > 1 or not _has_our_name(c, moved))
-
-
-def _identity(container_labels: Mapping[str, str]) -> tuple[str, int, int]:
-    """(model, ordinal, generation). Raises ValueError with the problem."""
+def _identity(container_labels: Mapping[str, str]) -> Identity:
+    """Raises ValueError with the problem."""
     model = container_labels.get(labels.MODEL)
     if model is None:
         raise ValueError(f"it has no {labels.MODEL}")
@@ -250,19 +299,20 @@ def _number(container_labels: Mapping[str, str], label: str, least: int, most: i
     return number
 
 
-def _has_our_name(container: ObservedContainer, moved: Mapping[str, str]) -> bool:
+def _has_our_name(container: ObservedContainer, identity: Identity, moved: Mapping[str, str]) -> bool:
     """Whether we gave the container its name, by its model's current name or an earlier one."""
-    model, ordinal, generation = _identity(container.labels)
+    model, ordinal, generation = identity
     now = moved.get(model, model)
-    return any(
-        container.name.startswith(labels.serving_name(m, ordinal))
-        and container.name
+    name = container.name
+    return name == labels.serving_name(model, ordinal) or any(
+        name
         in {
             labels.serving_name(m, ordinal),
             labels.generation_name(m, ordinal, generation),
             labels.undone_name(m, ordinal, generation),
         }
         for m in (model, now, *(old for old, new in moved.items() if new == now))
+        if name.startswith(labels.serving_name(m, ordinal))
     )
 
 

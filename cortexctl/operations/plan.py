@@ -9,7 +9,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, Kind
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import Checkout, checkout_of
-from cortexctl.observe.gather import observe_for_plan
+from cortexctl.observe.gather import compare_for_plan
 from cortexctl.observed.observation import Observed
 from cortexctl.operations.adapters import Connections, OpenHosts, model_readers, open_hosts
 from cortexctl.operations.image_release import read_with_releases
@@ -18,7 +18,7 @@ from cortexctl.operations.read_stack import SecretMode, StackReader, StackReadin
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import plan
+from cortexctl.plan.planner import plan_of
 from cortexctl.plan.request import Request
 
 
@@ -97,8 +97,8 @@ def plan_live(
     files of this machine only there.
     """
     models = model_readers(desired, host=hosts, allow_hub=allow_hub, within=within)
-    observed = _without_secrets(observe_for_plan(desired, hosts, request, models, hosts.watch))
-    decided = plan(desired, observed, request)
+    compared = compare_for_plan(desired, hosts, request, models, hosts.watch)
+    decided = plan_of(compared.with_observed(_without_secrets(compared.observed)))
     return replace(decided, diagnostics=tuple(map(_diagnostic_without_secrets, decided.diagnostics)))
 
 
@@ -109,8 +109,12 @@ def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:
 
 def _without_secrets(observed: Observed) -> Observed:
     """A daemon, or a proxy before it, may return text that it received, and that may hold a secret."""
-    hosts = (replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step)) for h in observed.hosts)
-    return replace(observed, hosts=tuple(hosts))
+    unread = {
+        h.name: replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step))
+        for h in observed.hosts
+        if not h.is_reachable
+    }
+    return observed.with_hosts(unread)
 
 
 def _diagnostic_without_secrets(d: Diagnostic) -> Diagnostic:

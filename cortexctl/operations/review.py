@@ -15,7 +15,7 @@ from cortexctl.files.checkout import as_written, checkout_of
 from cortexctl.files.git import GitRefused, file_at, git_at
 from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
 from cortexctl.observe.from_snapshot import FromObservation
-from cortexctl.observe.gather import observe_for_plan
+from cortexctl.observe.gather import compare_for_plan
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
 from cortexctl.operations.adapters import model_readers
@@ -23,10 +23,11 @@ from cortexctl.operations.documents import read_document
 from cortexctl.operations.notes import Report, warning
 from cortexctl.operations.read_stack import read_other_stack
 from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.comparison import Compared
 from cortexctl.plan.guards_observed import gone_hosts, not_in_snapshot
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import plan
+from cortexctl.plan.planner import plan_of
 from cortexctl.plan.request import Request
 from cortexctl.text.invocation import quoted
 
@@ -46,14 +47,14 @@ def plan_from_snapshot(
             f"{file} cannot be planned against: {cause}",
             next_step=f"{desired.invocation.command('observe')} --out {quoted(file)}",
         ) from cause
-    complete = _observed_as_in(observed, file, desired, request, allow_hub=allow_hub)
+    complete = _compared_as_in(observed, file, desired, request, allow_hub=allow_hub)
     taken = _time_of(observed)
     if taken and (days := (datetime.now(UTC) - taken).days):
         age = f"{days} day{'s' if days > 1 else ''}"
         report(warning(f"{file} is {age} old: the hosts may have changed since then; cortexctl observe --out {file}"))
     basis = f"snapshot {file}" + (f" of {taken:%Y-%m-%d %H:%M} UTC" if taken else "")
-    decided = plan(desired, complete, request, basis=basis)
-    more = (*gone_hosts(observed, desired, request), *not_in_snapshot(complete, file))
+    decided = plan_of(complete, basis=basis)
+    more = (*gone_hosts(observed, desired, request), *not_in_snapshot(complete.observed, file))
     return replace(decided, diagnostics=(*decided.diagnostics, *more))
 
 
@@ -64,15 +65,15 @@ def _time_of(observed: Observed) -> datetime | None:
     return None
 
 
-def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, allow_hub: bool) -> Observed:
-    """What `known` answers to the plan's questions. Models' files may lie on this machine, too, or on the hub with
-    `allow_hub`: no host is asked.
+def _compared_as_in(known: Observed, name: str, desired: Desired, request: Request, *, allow_hub: bool) -> Compared:
+    """The stack beside what `known` answers to the plan's questions. Models' files may lie on this machine, too, or on
+    the hub with `allow_hub`: no host is asked.
     """
     readers, models = (
         FromObservation(known, name),
         model_readers(desired, allow_hub=allow_hub, within=checkout_of(desired.path)),
     )
-    return observe_for_plan(desired, readers, request, replace(models, here=readers.files_or(models.here)))
+    return compare_for_plan(desired, readers, request, replace(models, here=readers.files_or(models.here)))
 
 
 def plan_from_stack(
@@ -82,8 +83,8 @@ def plan_from_stack(
     was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
     was = replace(was, stack=desired.stack, env=desired.env)
     applied = as_if_applied(was, desired)
-    observed = _observed_as_in(applied, other, desired, request, allow_hub=allow_hub)
-    decided = plan(desired, observed, request, basis=f"stack {other}")
+    compared = _compared_as_in(applied, other, desired, request, allow_hub=allow_hub)
+    decided = plan_of(compared, basis=f"stack {other}")
     return replace(decided, diagnostics=(*decided.diagnostics, *gone_hosts(applied, desired, request)))
 
 

@@ -23,7 +23,8 @@ from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import UNREACHABLE, FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted, owned_on
-from cortexctl.plan.decide import fields_to_change, state_text
+from cortexctl.plan.decide import state_text
+from cortexctl.plan.differing import differing_fields
 from cortexctl.plan.placement import placed
 
 
@@ -106,7 +107,7 @@ def _beside(wanted: Instance, serving: Owned) -> str:
     if serving.imported and not is_adopted(serving):
         return f"{serving.container.name} is not adopted yet"
     if serving.imported:
-        differs = bool(fields_to_change(wanted, serving, Observed(())))
+        differs = bool(differing_fields(wanted, serving))
         return "differs from the stack" if differs else "adopted; it gets labels at its next replacement"
     same = serving.spec is not None and serving.spec == _with_recorded_fingerprints(wanted.spec, serving.spec)
     return "" if same else "differs from the stack"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cortexctl.desired.stack import Desired, Instance, specs_of
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.instance.labels import is_generation_name, serving_name
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.owned import Owned, OwnedInstance, SpecLabels, owned_instances
 from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import serving_now
 from cortexctl.plan.adopt.adopt import as_pattern, imported_fields, to_adopt
@@ -30,7 +30,7 @@ def as_applied(desired: Desired, observed: Observed) -> Desired:
 def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, observed: Observed) -> Iterator[Instance]:
     if not seen.is_reachable:
         return
-    owned = owned_instances(seen, desired.owner, desired.moved, specs_of(wanted.values()))
+    owned = owned_instances(seen, desired.owner, desired.moved, SpecLabels(i.spec for i in wanted.values()))
     for address, instance in wanted.items():
         container, recorded = to_adopt(instance, owned.get(address), seen), applied_of(instance, observed)
         was_replaced = recorded is not None and recorded.generation > 0  # and its successor is gone

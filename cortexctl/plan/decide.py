@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Instance
@@ -13,12 +12,13 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.host import ImageFacts, ObservedContainer
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.roles import Beside, beside, first_to_go, is_unfinished_rollback, serving_now, several_run
+from cortexctl.observed.roles import Beside, beside, first_to_go, is_unfinished_rollback, several_run
 from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.adopt.adopt import imported_fields
+from cortexctl.plan.comparison import Pair
 from cortexctl.plan.conflicts import what_both_need
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
-from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
+from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.differing import with_kept_names
 from cortexctl.plan.model import Change, ContainerRef, Cost, InstanceChange, PlannedImage
 
 Images = Mapping[tuple[str, str], ImageFacts]
@@ -35,17 +35,18 @@ class Force:
 NO_FORCE = Force()
 
 
-def decide(
-    wanted: Instance, existing: OwnedInstance | None, observed: Observed, force: Force = NO_FORCE
-) -> list[Change]:
-    """The change that turns `existing` into `wanted`, after the removal of what an interrupted apply left behind."""
-    serving = serving_now(wanted.spec, existing, applied_of(wanted, observed))
-    wanted = with_kept_names(wanted, serving)
-    fields = fields_to_change(wanted, serving, observed)
+def decide(pair: Pair, observed: Observed, force: Force = NO_FORCE) -> list[Change]:
+    """The change that turns the existing containers into the wanted one, after the removal of what an interrupted apply
+    left behind.
+    """
+    applied, existing = applied_of(pair.wanted, observed), pair.existing
+    pair = pair.by_record(applied)
+    serving, wanted = pair.serving, with_kept_names(pair.wanted, pair.serving)
+    fields = pair.fields_to_change(observed)
     must_replace = (
         force.replace or any(not f.in_place for f in fields) or is_unfinished_rollback(wanted.spec, existing, serving)
     )
-    parts = beside(wanted.spec, existing, serving, applied_of(wanted, observed), replacing=must_replace)
+    parts = beside(wanted.spec, existing, serving, applied, replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if not must_replace:  # a replacement handles old generations itself
         leftovers += [_remove_kept(wanted, owned) for owned in _too_many(wanted, parts)]
@@ -59,45 +60,6 @@ def decide(
         replacement = _replace(wanted, existing, serving, parts, observed)
         return [*leftovers, replace(replacement, reasons=(*changed, *requested, *replacement.reasons), fields=fields)]
     return [*leftovers, _keep(wanted, serving, fields, observed, restart=force.restart)]
-
-
-def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
-    """If the stack does not declare served names, the names that clients know stay, even if the model has a new
-    name.
-    """
-    if not wanted.named_by_default or serving is None or serving.spec is None:
-        return wanted
-    server = replace(wanted.spec.server, served_names=serving.spec.server.served_names)
-    return replace(wanted, spec=replace(wanted.spec, server=server))
-
-
-def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
-    """Fields that differ from the recorded spec and are not ignored. A label does not show changes in place, so for
-    those fields an inspection takes precedence, if there is one.
-    """
-    if serving is None or serving.spec is None:
-        return ()
-    wanted = with_kept_names(wanted, serving)
-    imported = serving.imported
-    every = imported_fields(wanted, imported) if imported else diff(serving.spec, wanted.spec)
-    fields = [f for f in every if not _is_ignored(f.path, wanted.ignore)]
-    network = wanted.spec.container.network
-    left = serving.spec.container.network == network not in serving.container.networks
-    if left and not _is_ignored(NETWORK, wanted.ignore):
-        fields.append(FieldChange(NETWORK, (imported.network_mode or None) if imported else None, network))
-    actual = imported.in_place if imported else observed.in_place.get((wanted.host, serving.container.id))
-    if actual is None:
-        return tuple(sorted(fields, key=lambda f: f.path))
-    others = [f for f in fields if f.path not in IN_PLACE]
-    for name in IN_PLACE:
-        was, now = getattr(actual, name), getattr(wanted.spec.container, name)
-        if was != now and not _is_ignored(name, wanted.ignore):
-            others.append(FieldChange(name, was, now))
-    return tuple(sorted(others, key=lambda f: f.path))
-
-
-def _is_ignored(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(path, p) or path.startswith(p + ".") for p in patterns)
 
 
 def _keep(
@@ -177,32 +139,31 @@ def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
     )
 
 
-def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
+def needs_image(pair: Pair, force: Force = NO_FORCE) -> bool:
     """Whether a container will be created for it, so that its image must be resolved."""
-    serving = serving_now(wanted.spec, existing)
-    if serving is None or force.replace or several_run(existing):
+    if pair.serving is None or force.replace or several_run(pair.existing):
         return True
-    nothing_inspected = Observed(())
-    return any(not f.in_place for f in fields_to_change(wanted, serving, nothing_inspected))
+    return any(not f.in_place for f in pair.fields)
 
 
-def needs_record(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
-    """Whether it will be started, so that its past starts matter; or it has settings that were changed in place."""
-    serving = serving_now(wanted.spec, existing)
+def needs_record(pair: Pair, force: Force = NO_FORCE) -> bool:
+    """Whether it will be started as it is, so that its past starts matter; or it has settings that were changed in
+    place.
+    """
+    wanted, serving = pair.wanted, pair.serving
     is_down = serving is not None and not serving.container.is_running
     # Only the record shows settings that were changed in place and then restored.
     specs = (wanted.spec, serving.spec if serving else None)
     has_settings = any(s.container.in_place != InPlace() for s in specs if s)
-    return has_settings or is_down or force.restart or needs_image(wanted, existing, force)
+    return has_settings or is_down or force.restart
 
 
-def needs_inspection(
-    wanted: Instance, existing: OwnedInstance | None, observed: Observed, *, everything: bool = False
-) -> str:
+def needs_inspection(pair: Pair, observed: Observed, *, everything: bool = False) -> str:
     """The container to inspect, because its label differs only in fields that may have changed in place since, or
     because the record has changes in place; or, if `everything` is to be inspected, because it exists.
     """
-    serving = serving_now(wanted.spec, existing, applied_of(wanted, observed))
+    wanted = pair.wanted
+    serving = pair.by_record(applied_of(wanted, observed)).serving
     if serving is None or serving.spec is None or serving.imported:
         return ""
     recorded = applied_of(wanted, observed, serving)

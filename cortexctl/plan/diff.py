@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cortexctl.dataclass import dataclass
@@ -34,9 +34,9 @@ class FieldChange:
         return self.path in IN_PLACE and self.after is not None
 
 
-def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
-    """Sorted by path; empty if the specs are equal. Their recorded form is compared first."""
-    if before is after or spec_to_label(before) == spec_to_label(after):
+def diff(before: Spec, after: Spec, text_of: Callable[[Spec], str] = spec_to_label) -> tuple[FieldChange, ...]:
+    """Sorted by path; empty if the specs are equal. Their recorded form is compared first: `text_of` gives it."""
+    if before is after or text_of(before) == text_of(after):
         return ()
     old, new = fields_of(before), fields_of(after)
     releases = {_release_path(before), _release_path(after)}  # facts about images: compared only if both are known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
-from cortexctl.desired.stack import Desired, Host, Instance, specs_of
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.instance.labels import (
     HOST,
@@ -22,10 +22,8 @@ from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import (
     LeftAloneReason,
     OwnedInstance,
+    Ownership,
     describe_left_alone,
-    left_alone,
-    misplaced_containers,
-    owned_groups,
     owned_instances,
 )
 from cortexctl.plan.action import Action
@@ -121,12 +119,12 @@ def two_in_one(existing: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
     return clashes
 
 
-def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[str, str]) -> list[Diagnostic]:
+def two_meanings(wanted: Wanted, ownership: Ownership) -> list[Diagnostic]:
     """Containers of one model's replica at the address of another model: `chat.2` can mean both."""
     meant: dict[str, set[tuple[int, str]]] = {}
     for at, instance in wanted.items():
         meant.setdefault(at, set()).add((instance.ordinal, instance.model))
-    for group in owned_groups(seen, owner, moved, specs_of(wanted.values())):
+    for group in ownership.instances:
         meant.setdefault(group.address, set()).add((group.ordinal, group.model))
     return [
         error(
@@ -135,12 +133,12 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
             wanted[at].place_of("") if at in wanted else None,
             help=f'keep "{other}" out of the stack, or the replica in it; apply, and then make the other change',
         )
-        for at, meanings in sorted(meant.items())
+        for at, meanings in sorted((at, meanings) for at, meanings in meant.items() if len(meanings) > 1)
         for (_, other), (ordinal, model) in pairwise(sorted(meanings))
     ]
 
 
-def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
+def not_touched(seen: ObservedHost, ownership: Ownership) -> list[Diagnostic]:
     """Containers with the stack's labels that are not its own. They block nothing, so the plan continues."""
     return [
         warning(
@@ -148,7 +146,7 @@ def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
             f"{seen.name}: {describe_left_alone(other)}; cortexctl does not touch it",
             help=_TO_DO[other.reason],
         )
-        for other in left_alone(seen, desired.owner, desired.moved)
+        for other in ownership.left_alone
     ]
 
 
@@ -189,7 +187,7 @@ def left_behind(
     ]
 
 
-def misplaced(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
+def misplaced(seen: ObservedHost, ownership: Ownership) -> list[Diagnostic]:
     return [
         error(
             "CX404",
@@ -197,7 +195,7 @@ def misplaced(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
             help="if the host was renamed, restore its old name; if two hosts of the stack are one daemon, keep "
             "one of them",
         )
-        for container in misplaced_containers(seen, desired.owner, desired.moved)
+        for container in ownership.misplaced
     ]
 
 

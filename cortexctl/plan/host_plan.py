@@ -9,15 +9,15 @@ from dataclasses import field, replace
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.instance.labels import is_generation_name, owner_of
+from cortexctl.instance.labels import is_generation_name
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, left_alone
+from cortexctl.observed.owned import OwnedInstance, Ownership
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, owned_on
-from cortexctl.plan.decide import Force, decide, remove
+from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted
+from cortexctl.plan.comparison import Compared, ComparedHost
+from cortexctl.plan.decide import NO_FORCE, Force, decide, remove
 from cortexctl.plan.guards_observed import (
-    Wanted,
     left_behind,
     misplaced,
     not_touched,
@@ -36,18 +36,28 @@ from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import is_deferred
 from cortexctl.plan.steps import Step
 
-Owned = Mapping[str, OwnedInstance]
-"""The stack's instances on a host, by address."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The inputs that all hosts of a plan share: the stack, the observation, the request, and the order of models."""
+    """The inputs that all hosts of a plan share: the stack beside the observation, and the order of models. `canaries`:
+    the models that have some.
+    """
 
-    desired: Desired
-    observed: Observed
-    request: Request
+    compared: Compared
     order: Order
+    with_canaries: frozenset[str] = frozenset()
+
+    @property
+    def desired(self) -> Desired:
+        return self.compared.desired
+
+    @property
+    def observed(self) -> Observed:
+        return self.compared.observed
+
+    @property
+    def request(self) -> Request:
+        return self.compared.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,61 +77,62 @@ class HostPlan:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> HostPlan:
-    """Decides for every instance that is `wanted` on the host, or exists there. A host that cannot be read has no
+def plan_host(host: Host, here: ComparedHost, fleet: Fleet) -> HostPlan:
+    """Decides for every instance that is wanted on the host, or exists there. A host that cannot be read has no
     changes, and a diagnostic.
     """
-    desired, request = fleet.desired, fleet.request
+    desired, request, seen, wanted = fleet.desired, fleet.request, here.seen, here.wanted
     if not seen.is_reachable:
-        planned = planned_host(host, seen, desired)
+        planned = planned_host(host, seen, here.ownership)
         return HostPlan(planned, diagnostics=tuple(unreachable(wanted, seen, request)))
-    owned = owned_on(seen, desired, wanted, fleet.observed)
-    everything = tuple(_changes({} if request.destroy else wanted, owned, fleet))
+    everything = tuple(_changes(here, fleet))
     selected = [c for c in everything if request.wants(c.host, c.model, c.address)]
-    deferred = [c for c in selected if request.canary_hold and is_deferred(c, desired, fleet.order.canaries)]
-    changes = [c for c in selected if c not in deferred]
-    adopted = sum(is_adopted(instance.serving) for instance in owned.values() if instance.serving)
+    waiting = selected if request.canary_hold else []
+    deferred = [c for c in waiting if is_deferred(c, fleet.with_canaries, fleet.order.canaries)]
+    changes = [c for c in selected if c not in deferred] if deferred else selected
+    adopted = sum(is_adopted(instance.serving) for instance in here.owned.values() if instance.serving)
     networks = (
         {i.spec.container.network for i in wanted.values()}
         if request.destroy and not request.narrowing_options
         else set()
     )
     return HostPlan(
-        host=planned_host(host, seen, desired, adopted, _gpus(everything)),
+        host=planned_host(host, seen, here.ownership, adopted, _gpus(everything)),
         changes=tuple(changes),
         deferred=tuple(deferred),
         everything=everything,
         steps=tuple(steps_for_host(seen, changes, fleet.order, desired.owner, networks)),
-        serving=Counter(instance.model for instance in owned.values() if _serves(instance)),
-        diagnostics=tuple(_diagnostics(host, wanted, seen, owned, changes, fleet)),
+        serving=Counter(instance.model for instance in here.owned.values() if _serves(instance)),
+        diagnostics=tuple(_diagnostics(host, here, changes, request)),
     )
 
 
 def planned_host(
-    host: Host, seen: ObservedHost, desired: Desired, adopted: int = 0, gpus: tuple[int, int] = (0, 0)
+    host: Host, seen: ObservedHost, ownership: Ownership, adopted: int = 0, gpus: tuple[int, int] = (0, 0)
 ) -> PlannedHost:
     """`adopted`: containers that the stack has adopted by name. `gpus`: number of GPUs in use, before and after."""
-    alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
-    ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + adopted
+    ours = ownership.ours + adopted
     return PlannedHost(host, seen.daemon, ours, len(seen.containers) - ours, seen.problem, *gpus)
 
 
 def force_of(request: Request, instance: Instance) -> Force:
     """The actions that the request wants for the instance even if nothing differs."""
+    if not request.replace and not request.restart:
+        return NO_FORCE
     return Force(
         replace=request.forces(request.replace, instance.address, instance.model),
         restart=request.forces(request.restart, instance.address, instance.model),
     )
 
 
-def _changes(wanted: Wanted, owned: Owned, fleet: Fleet) -> Iterator[Change]:
-    request = fleet.request
-    for address in sorted(wanted.keys() | owned.keys()):
-        if address not in wanted:
-            yield from _leaves(owned[address], fleet.desired, request)
+def _changes(here: ComparedHost, fleet: Fleet) -> Iterator[Change]:
+    request, pairs = fleet.request, here.pairs
+    for address in sorted(pairs.keys() | here.owned.keys()):
+        if address not in pairs:
+            yield from _leaves(here.owned[address], fleet.desired, request)
             continue
-        instance = wanted[address]
-        decided = decide(instance, owned.get(address), fleet.observed, force_of(request, instance))
+        pair = pairs[address]
+        decided = decide(pair, fleet.observed, force_of(request, pair.wanted))
         yield from (c for c in decided if not (request.only and _is_not_drift(c)))
 
 
@@ -148,19 +159,17 @@ def _is_not_drift(change: Change) -> bool:
     return is_moved or (change.only_tidies and bool(change.detail.pruned))
 
 
-def _diagnostics(
-    host: Host, wanted: Wanted, seen: ObservedHost, owned: Owned, changes: list[Change], fleet: Fleet
-) -> Iterator[Diagnostic]:
+def _diagnostics(host: Host, here: ComparedHost, changes: list[Change], request: Request) -> Iterator[Diagnostic]:
     """Diagnostics about the changes, given the containers on the host."""
-    desired, request = fleet.desired, fleet.request
+    wanted, owned, seen, ownership = here.wanted, here.owned, here.seen, here.ownership
     selected = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
     yield from unreadable({a: i for a, i in owned.items() if request.wants(i.host, i.model, a)})
     yield from past_the_last_generation(changes)
     yield from two_in_one(owned)
-    yield from two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
+    yield from two_meanings({} if request.destroy else wanted, ownership)
     yield from [] if request.destroy else adoption_problems(selected, owned, seen)
-    yield from misplaced(seen, desired)
-    yield from not_touched(seen, desired)
+    yield from misplaced(seen, ownership)
+    yield from not_touched(seen, ownership)
     yield from left_behind(changes, selected, seen, host, destroy=request.destroy)
     yield from protected(changes, owned, wanted, request.unprotect)
     yield from not_yet_protected(changes, owned, wanted)

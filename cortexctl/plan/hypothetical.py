@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.engines.registry import command_of
 from cortexctl.instance import labels
@@ -25,7 +23,13 @@ def as_if_applied(other: Desired, desired: Desired) -> Observed:
     before = {i.address for i in other.instances}
     by_hand = [i for i in placed(desired)[0].instances if i.adopt and i.address not in before]
     adoptable = {(i.host, _id(i)): as_made(i.spec) for i in by_hand}
-    return Observed(tuple(_host(name, other, by_hand) for name in sorted(names)), adoptable=adoptable)
+    containers: dict[str, list[ObservedContainer]] = {name: [] for name in names}
+    for instance in other.instances:
+        containers[instance.host].append(_container(instance, other.owner))
+    for instance in by_hand:
+        containers[instance.host].append(_by_hand(instance))
+    hosts = (ObservedHost(name, tuple(here), daemon=AS_APPLIED, api="") for name, here in sorted(containers.items()))
+    return Observed(tuple(hosts), adoptable=adoptable)
 
 
 def as_made(spec: Spec) -> Inspected:
@@ -49,12 +53,6 @@ def as_made(spec: Spec) -> Inspected:
         log_options=dict(shape.log_options),
         images=(spec.container.image,),
     )
-
-
-def _host(name: str, other: Desired, by_hand: Sequence[Instance]) -> ObservedHost:
-    containers = [_container(i, other.owner) for i in other.instances if i.host == name]
-    containers += [_by_hand(i) for i in by_hand if i.host == name]
-    return ObservedHost(name, tuple(containers), daemon=AS_APPLIED, api="")
 
 
 def _by_hand(instance: Instance) -> ObservedContainer:

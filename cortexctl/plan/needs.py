@@ -7,32 +7,28 @@ has every fact that the plan depends on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 
 from cortexctl.dataclass import dataclass
-from cortexctl.desired.stack import Desired, Instance, specs_of
+from cortexctl.desired.stack import Desired
 from cortexctl.engines.companions import sources_of
 from cortexctl.instance.labels import owner_of
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelSource
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Fact, Key, Observed
-from cortexctl.observed.owned import OwnedInstance, image_labels_needed, owned_instances
-from cortexctl.plan.adopt.adopt import owned_on, to_adopt
-from cortexctl.plan.applied import as_applied
+from cortexctl.observed.owned import owned_instances
+from cortexctl.plan.adopt.adopt import to_adopt
+from cortexctl.plan.comparison import PLAIN, Compared, Pair, compare
 from cortexctl.plan.conflicts import is_pinned
-from cortexctl.plan.decide import needs_image, needs_inspection, needs_record
+from cortexctl.plan.decide import Force, needs_image, needs_inspection, needs_record
 from cortexctl.plan.host_plan import force_of
 from cortexctl.plan.one_daemon import hosts_with_equal_containers
-from cortexctl.plan.placement import placed
 from cortexctl.plan.request import Request
-
-PLAIN = Request()
 
 Adoptable = tuple[ObservedContainer, Spec]
 """A container, and its desired spec."""
-Pairs = list[tuple[Instance, OwnedInstance | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +57,32 @@ class Needs:
 
 def needs(desired: Desired, observed: Observed, request: Request = PLAIN) -> Needs:
     """For a plan. First the owners of the containers; then the record, if the last applied stack is planned."""
-    identity = needs_of_identity(desired, observed)
+    return needs_of_plan(compare(desired, observed, request))
+
+
+def needs_of_plan(compared: Compared) -> Needs:
+    """The same, for a stack and an observation that are compared already."""
+    observed, request = compared.observed, compared.request
+    as_declared = compare(compared.stack, observed) if request.only else compared
+    identity = _identity_needed(as_declared)
     if identity:
         return identity
     if request.only and (unread := _unread_records(observed)):
         return Needs(records=unread)
-    pairs = list(_pairs(desired, observed, request))
+    pairs = [(pair, force_of(request, pair.wanted)) for pair in compared.selected()]
+    created = [pair for pair, force in pairs if needs_image(pair, force)]
     return Needs(
-        records=_records_needed(pairs, observed, request),
-        images=_images_needed(pairs, observed, request),
-        inspections=_inspections_needed(pairs, desired, observed, everything=bool(request.only)),
-        models=_models_needed(pairs, desired, observed, request),
+        records=_records_needed(pairs, created, observed),
+        images=_images_needed(created, observed),
+        inspections=_inspections_needed([pair for pair, _ in pairs], observed, everything=bool(request.only)),
+        models=_models_needed(created, compared.stack, observed),
         identities=() if request.destroy else _identities_needed(observed),
     )
 
 
 def needs_of_identity(desired: Desired, observed: Observed) -> Needs:
     """The facts to decide which containers belong to the stack, and nothing else."""
-    doubtful = image_labels_needed(observed, desired.owner, desired.moved)
-    unread = _unread(Fact.IMAGE_LABELS, doubtful, (), observed)
-    return Needs(image_labels=unread) if unread else Needs(adoptions=_adoptions_needed(desired, observed))
+    return _identity_needed(compare(desired, observed))
 
 
 def needs_of_rollback(desired: Desired, observed: Observed) -> Needs:
@@ -90,11 +92,9 @@ def needs_of_rollback(desired: Desired, observed: Observed) -> Needs:
 
 def needs_of_drift(desired: Desired, observed: Observed) -> Needs:
     """Those of a rollback, and updates in place since."""
-    first = needs_of_rollback(desired, observed)
-    if first:
-        return first
-    pairs = list(_pairs(desired, observed, PLAIN))
-    return Needs(inspections=_inspections_needed(pairs, desired, observed, everything=False))
+    compared = compare(desired, observed)
+    first = _identity_needed(compared) or Needs(records=_unread_records(observed))
+    return first or Needs(inspections=_inspections_needed(compared.selected(), compared.observed, everything=False))
 
 
 def needs_of_snapshot(desired: Desired, observed: Observed) -> Needs:
@@ -120,36 +120,28 @@ def every_model(desired: Desired, observed: Observed | None = None) -> tuple[Mod
     return _sources(specs)
 
 
-def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[tuple[Instance, OwnedInstance | None]]:
-    """Every wanted instance of a reachable host, with its existing containers."""
-    if request.destroy:
-        return
-    observed = observed.by_current_names(desired.moved)
-    desired, _ = placed(as_applied(desired, observed) if request.only else desired, observed)
-    seen_on = observed.by_name()
-    for host, wanted in desired.by_host().items():
-        seen = seen_on.get(host)
-        if seen is None or not seen.is_reachable:
-            continue
-        owned = owned_on(seen, desired, wanted, observed)
-        for address, instance in wanted.items():
-            if request.wants(host, instance.model, address):
-                yield instance, owned.get(address)
+def _identity_needed(compared: Compared) -> Needs:
+    observed = compared.observed
+    doubtful = {
+        (name, container.image_id)
+        for name, host in compared.hosts.items()
+        for container in host.ownership.doubtful
+        if container.own_labels is None and container.image_id
+    }
+    unread = _unread(Fact.IMAGE_LABELS, sorted(doubtful), (), observed)
+    return Needs(image_labels=unread) if unread else Needs(adoptions=_adoptions_needed(compared))
 
 
-def _adoptions_needed(desired: Desired, observed: Observed) -> dict[Key, Adoptable]:
+def _adoptions_needed(compared: Compared) -> dict[Key, Adoptable]:
     needed: dict[Key, Adoptable] = {}
-    seen_on = observed.by_name()
-    for host, wanted in desired.by_host().items():
-        adopting = {a: i for a, i in wanted.items() if i.adopt}
-        if not adopting or host not in seen_on or not seen_on[host].is_reachable:
-            continue
-        owned = owned_instances(seen_on[host], desired.owner, desired.moved, specs_of(wanted.values()))
+    for name, host in compared.hosts.items():
+        adopting = {a: i for a, i in host.declared.items() if i.adopt} if host.seen.is_reachable else {}
+        owned = host.ownership.by_address() if adopting else {}
         for address, instance in adopting.items():
-            container = to_adopt(instance, owned.get(address), seen_on[host])
+            container = to_adopt(instance, owned.get(address), host.seen)
             if container is not None:
-                needed[host, container.id] = (container, instance.spec)
-    unread = _unread(Fact.ADOPTION, needed, observed.adoptable, observed)
+                needed[name, container.id] = (container, instance.spec)
+    unread = _unread(Fact.ADOPTION, needed, compared.observed.adoptable, compared.observed)
     return {key: needed[key] for key in unread}
 
 
@@ -157,47 +149,50 @@ def _unread_records(observed: Observed) -> tuple[str, ...]:
     return _unread_records_of([h.name for h in observed.hosts if h.is_reachable], observed)
 
 
-def _records_needed(pairs: Pairs, observed: Observed, request: Request) -> tuple[str, ...]:
+def _records_needed(
+    pairs: Collection[tuple[Pair, Force]], created: Collection[Pair], observed: Observed
+) -> tuple[str, ...]:
     """Hosts where a container will start, because past starts give its cost, or where settings may have been changed in
     place.
     """
-    hosts = {i.host for i, existing in pairs if needs_record(i, existing, force_of(request, i))}
+    hosts = {pair.wanted.host for pair in created}
+    hosts |= {pair.wanted.host for pair, force in pairs if needs_record(pair, force)}
     return _unread_records_of(sorted(hosts), observed)
 
 
-def _images_needed(pairs: Pairs, observed: Observed, request: Request) -> tuple[Key, ...]:
+def _images_needed(created: Iterable[Pair], observed: Observed) -> tuple[Key, ...]:
     """Only images of containers that will be created."""
-    needed = {
-        (i.host, i.spec.container.image) for i, existing in pairs if needs_image(i, existing, force_of(request, i))
-    }
+    needed = {(pair.wanted.host, pair.wanted.spec.container.image) for pair in created}
     return _unread(Fact.IMAGE, sorted(needed), observed.images, observed)
 
 
-def _inspections_needed(pairs: Pairs, desired: Desired, observed: Observed, *, everything: bool) -> tuple[Key, ...]:
+def _inspections_needed(pairs: Iterable[Pair], observed: Observed, *, everything: bool) -> tuple[Key, ...]:
     """Containers whose label alone is not enough; all running ones, if `everything` that was changed by hand is
     needed.
     """
-    now = observed.by_current_names(desired.moved)
-    wanted = ((i.host, needs_inspection(i, existing, now, everything=everything)) for i, existing in pairs)
+    wanted = ((pair.wanted.host, needs_inspection(pair, observed, everything=everything)) for pair in pairs)
     containers = sorted((host, container) for host, container in wanted if container)
     return _unread(Fact.LIMITS, containers, observed.in_place, observed)
 
 
-def _models_needed(pairs: Pairs, desired: Desired, observed: Observed, request: Request) -> tuple[ModelSource, ...]:
+def _models_needed(created: Iterable[Pair], desired: Desired, observed: Observed) -> tuple[ModelSource, ...]:
     """Models of GPU containers to be created, of the ones they replace, and of neighbours whose memory use depends on
     the model. Omits hosts whose GPUs are not known.
     """
     known = {h.name for h in desired.hosts if h.gpu_name or h.gpu_memory}
-    created = [
-        (instance.host, spec)
-        for instance, existing in pairs
-        if instance.host in known and needs_image(instance, existing, force_of(request, instance))
-        for spec in (instance.spec, existing.serving.spec if existing and existing.serving else None)
-        if spec and (instance.spec.container.gpus or instance.gpu_count)
+    launched = [
+        (pair.wanted.host, spec)
+        for pair in created
+        if pair.wanted.host in known
+        for spec in (
+            pair.wanted.spec,
+            pair.existing.serving.spec if pair.existing and pair.existing.serving else None,
+        )
+        if spec and (pair.wanted.spec.container.gpus or pair.wanted.gpu_count)
     ]
-    hosts = {host for host, _ in created}
+    hosts = {host for host, _ in launched}
     beside = [(i.host, i.spec) for i in desired.instances if i.host in hosts and is_pinned(i.spec)]
-    return _unread_models(_sources([*created, *beside]), observed)
+    return _unread_models(_sources([*launched, *beside]), observed)
 
 
 def _identities_needed(observed: Observed) -> tuple[str, ...]:

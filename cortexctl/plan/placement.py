@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 
 from cortexctl.dataclass import dataclass
-from cortexctl.desired.stack import Desired, Host, Instance, specs_of
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance import labels
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import owned_instances, spec_of
+from cortexctl.observed.owned import OwnedInstance, owned_instances, spec_of
 from cortexctl.plan.adopt.adopt import to_adopt
 from cortexctl.plan.conflicts import utilization
 
@@ -43,23 +43,49 @@ def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired
     """
     if all(i.gpu_count is None for i in desired.instances):
         return desired, []
-    seen, wanted = observed.by_name(), desired.by_host()
+    seen, wanted, placing = observed.by_name(), desired.by_host(), Placing(desired.owner, observed)
     choices: dict[str, tuple[int, ...]] = {}
     diagnostics: list[Diagnostic] = []
     for host in desired.hosts:
-        here = list(wanted[host.name].values())
         there = seen.get(host.name)
-        current = _gpus_of_adopted(here, there, observed) | _current_gpus(there, desired, here)
-        work = _Host(host, here, current, _others(there, desired.owner))
-        choices |= work.choose()
-        diagnostics += work.diagnostics
-    instances = tuple(
-        replace(i, spec=replace(i.spec, container=replace(i.spec.container, gpus=choices[i.address])))
-        if i.address in choices
-        else i
-        for i in desired.instances
-    )
-    return replace(desired, instances=instances), diagnostics
+        existing = owned_instances(there, desired.owner, desired.moved) if there else {}
+        chosen, unplaced = placing.choose(host, list(wanted[host.name].values()), there, existing)
+        choices |= chosen
+        diagnostics += unplaced
+    return placing.placed(desired, choices), diagnostics
+
+
+class Placing:
+    """The choice of GPUs on every host of one observation. Instances with equal specs and GPUs share one spec."""
+
+    def __init__(self, owner: str, observed: Observed) -> None:
+        self.owner, self.observed = owner, observed
+        self._specs: dict[tuple[int, tuple[int, ...]], tuple[Spec, Spec]] = {}
+        """By the id of the spec and the GPUs; with the spec itself, so that no other object gets its id."""
+
+    def choose(
+        self, host: Host, here: list[Instance], there: ObservedHost | None, existing: Mapping[str, OwnedInstance]
+    ) -> tuple[dict[str, tuple[int, ...]], list[Diagnostic]]:
+        """The GPUs by address, for the instances that request a number. `existing`: their containers."""
+        if all(i.gpu_count is None for i in here):
+            return {}, []
+        current = _gpus_of_adopted(here, there, self.observed) | _current_gpus(there, existing)
+        work = _Host(host, here, current, _others(there, self.owner))
+        return work.choose(), work.diagnostics
+
+    def placed(self, desired: Desired, gpus: Mapping[str, tuple[int, ...]]) -> Desired:
+        """The stack with these GPUs, by address."""
+        if not gpus:
+            return desired
+        instances = (self.with_gpus(i, gpus[i.address]) if i.address in gpus else i for i in desired.instances)
+        return replace(desired, instances=tuple(instances))
+
+    def with_gpus(self, instance: Instance, gpus: tuple[int, ...]) -> Instance:
+        """The instance on these GPUs."""
+        spec = instance.spec
+        if (id(spec), gpus) not in self._specs:
+            self._specs[id(spec), gpus] = spec, replace(spec, container=replace(spec.container, gpus=gpus))
+        return replace(instance, spec=self._specs[id(spec), gpus][1])
 
 
 def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
@@ -122,12 +148,12 @@ class _Host:
         return self.current.get(instance.address, ())
 
 
-def _current_gpus(host: ObservedHost | None, desired: Desired, here: Iterable[Instance]) -> dict[str, tuple[int, ...]]:
+def _current_gpus(host: ObservedHost | None, existing: Mapping[str, OwnedInstance]) -> dict[str, tuple[int, ...]]:
     """By address: the GPUs in the label of the instance's serving container, or of the newest container."""
     if host is None or not host.is_reachable:
         return {}
     current = {}
-    for address, instance in owned_instances(host, desired.owner, desired.moved, specs_of(here)).items():
+    for address, instance in existing.items():
         owned = instance.serving or (instance.others[-1] if instance.others else None)
         if owned is not None and owned.spec is not None:
             current[address] = owned.spec.container.gpus

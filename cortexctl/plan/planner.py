@@ -11,14 +11,13 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, in_reading_order, unacknowledged
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
-from cortexctl.plan.applied import as_applied
+from cortexctl.plan.comparison import Compared, compare
 from cortexctl.plan.guards import check_desired, check_hosts, too_many_removals
 from cortexctl.plan.hook_points import hooks_needed
 from cortexctl.plan.host_plan import Fleet, HostPlan, plan_host
 from cortexctl.plan.model import Change, Plan, Rollout
 from cortexctl.plan.one_daemon import one_daemon_twice
 from cortexctl.plan.order import Order, ranks_of, with_waits
-from cortexctl.plan.placement import placed
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of, in_batches, rollouts
 from cortexctl.plan.steps import Step
@@ -34,13 +33,18 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 
     `basis` names the source of `observed`, if it is not the live hosts.
     """
-    observed = observed.by_current_names(desired.moved)
-    desired, unplaced = placed(as_applied(desired, observed) if request.only else desired, observed)
-    fleet = Fleet(desired, observed, request, Order(ranks_of(desired), canaries_of(desired)))
+    return plan_of(compare(desired, observed, request), basis=basis)
+
+
+def plan_of(compared: Compared, *, basis: str = "") -> Plan:
+    """The same, for a stack and an observation that are compared already."""
+    desired, request = compared.desired, compared.request
+    with_canaries = frozenset(i.model for i in desired.instances if i.canary)
+    fleet = Fleet(compared, Order(ranks_of(desired), canaries_of(desired)), with_canaries)
     hosts = plan_hosts(fleet)
     changes = [change for host in hosts for change in host.changes]
     steps = [step for host in hosts for step in host.steps]
-    diagnostics = [*_diagnostics(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
+    diagnostics = [*_diagnostics(fleet, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
     room = _room(fleet, changes, hosts)
     diagnostics += room.diagnostics if room else ()
     return Plan(
@@ -68,16 +72,13 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 
 def plan_hosts(fleet: Fleet) -> list[HostPlan]:
     """The plan of each host that the request selects, by name."""
-    desired = fleet.desired
-    selected = fleet.request.hosts_to_read([h.name for h in desired.hosts])
-    wanted, seen = desired.by_host(), fleet.observed.by_name()
+    desired, here = fleet.desired, fleet.compared.hosts
+    selected = {*fleet.request.hosts_to_read([h.name for h in desired.hosts])}
     hosts = sorted((h for h in desired.hosts if h.name in selected), key=lambda h: h.name)
-    return [plan_host(host, wanted[host.name], seen[host.name], fleet) for host in hosts]
+    return [plan_host(host, here[host.name], fleet) for host in hosts]
 
 
-def _diagnostics(
-    fleet: Fleet, unplaced: Sequence[Diagnostic], changes: Sequence[Change], hosts: Sequence[HostPlan]
-) -> Iterator[Diagnostic]:
+def _diagnostics(fleet: Fleet, changes: Sequence[Change], hosts: Sequence[HostPlan]) -> Iterator[Diagnostic]:
     """Diagnostics about the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
     desired, request = fleet.desired, fleet.request
     everything = [change for host in hosts for change in host.everything]
@@ -86,7 +87,7 @@ def _diagnostics(
     yield from request.unmatched(everything, unread, [h.name for h in desired.hosts])
     yield from too_many_removals(changes, desired, request)
     if not request.destroy:
-        yield from unplaced
+        yield from fleet.compared.unplaced
         yield from check_desired(desired)
         yield from one_daemon_twice(desired, fleet.observed)
         yield from check_hosts(desired, fleet.observed, changes)

@@ -10,7 +10,7 @@ from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance.labels import is_undone_name
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.owned import Owned, OwnedInstance, ownership_of
 from cortexctl.observed.roles import unnamed_running
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.cost import cost_of_restart, cost_of_start
@@ -41,10 +41,11 @@ def plan_rollback(desired: Desired, observed: Observed, target: RollbackTarget) 
     if host is None:
         return _refused(desired, (), f'there is no host of "{target.address}" in the stack', "write HOST/MODEL")
     seen = observed.host(host.name)
-    planned = (planned_host(host, seen, desired),)
+    ownership = ownership_of(seen, desired.owner, desired.moved)
+    planned = (planned_host(host, seen, ownership),)
     if not seen.is_reachable:
         return _refused(desired, planned, f"{host.name}: {seen.problem}", seen.next_step)
-    existing = owned_instances(seen, desired.owner, desired.moved).get(target.address)
+    existing = ownership.by_address().get(target.address)
     retained = _retained(existing, target)
     if existing is None or retained is None or retained.spec is None:
         return _refused(desired, planned, f"{target.address}: {_why_not(existing, target)}", _there_are(existing))
@@ -65,7 +66,7 @@ def plan_rollback(desired: Desired, observed: Observed, target: RollbackTarget) 
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),
         diagnostics=(
-            *not_touched(seen, desired),
+            *not_touched(seen, ownership),
             *check_hosts(as_it_will_be, observed, [change]),
         ),
         hooks=hooks_needed(desired.hooks, [change]),

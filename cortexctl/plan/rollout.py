@@ -29,10 +29,10 @@ def canaries_of(desired: Desired) -> frozenset[Place]:
     return frozenset(canaries)
 
 
-def is_deferred(change: Change, desired: Desired, canaries: Collection[Place]) -> bool:
-    """With --canary-hold: whether it waits for another apply."""
-    has_canary = any(i.model == change.model and i.canary for i in desired.instances)
-    return has_canary and change.action in _IN_BATCHES and (change.host, change.address) not in canaries
+def is_deferred(change: Change, with_canaries: Collection[str], canaries: Collection[Place]) -> bool:
+    """With --canary-hold: whether it waits for another apply. `with_canaries`: the models that have some."""
+    is_in_batches = change.model in with_canaries and change.action in _IN_BATCHES
+    return is_in_batches and (change.host, change.address) not in canaries
 
 
 def rollouts(

@@ -12,7 +12,7 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Fact, Observed
-from cortexctl.observed.owned import misplaced_containers, owned_instances, read_owned
+from cortexctl.observed.owned import owned_instances, ownership_of, read_owned
 from cortexctl.observed.record import HostRecord
 from tests.specs import new_spec
 
@@ -240,8 +240,8 @@ def test_a_container_of_a_host_with_another_name_is_misplaced() -> None:
     """Two hosts of the stack are one daemon, or a host was renamed: its serving containers must not be removed here."""
     host = _host(_ours(serving_name("tiny")), _ours(serving_name("far"), model="far", host="gpu-9"))
     assert list(owned_instances(host, "demo")) == ["gpu-1/tiny"]
-    assert [c.name for c in misplaced_containers(host, "demo")] == [serving_name("far")]
-    assert misplaced_containers(host, "other") == ()
+    assert [c.name for c in ownership_of(host, "demo").misplaced] == [serving_name("far")]
+    assert ownership_of(host, "other").misplaced == ()
 
 
 def test_containers_of_others_are_not_ours() -> None:

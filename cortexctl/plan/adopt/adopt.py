@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cortexctl.desired.stack import Desired, Instance, specs_of
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.registry import command_of, engine_of
 from cortexctl.instance import labels
@@ -20,7 +20,7 @@ from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.owned import Owned, OwnedInstance, SpecLabels, owned_instances
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.inspected_diff import Difference, differences
@@ -48,11 +48,11 @@ def owned_on(
     """The stack's containers on a host, by address: by their labels, or adopted by name. `wanted`: the host's instances
     in the stack, by address.
     """
-    owned = owned_instances(seen, desired.owner, desired.moved, specs_of(wanted.values()))
-    return _with_adopted(owned, wanted, seen, observed)
+    spec_labels = SpecLabels(i.spec for i in wanted.values())
+    return with_adopted(owned_instances(seen, desired.owner, desired.moved, spec_labels), wanted, seen, observed)
 
 
-def _with_adopted(
+def with_adopted(
     existing: Mapping[str, OwnedInstance], wanted: Mapping[str, Instance], seen: ObservedHost, observed: Observed
 ) -> dict[str, OwnedInstance]:
     """The stack's containers on the host, including those that it adopts by name. Adopted containers count as
@@ -60,6 +60,8 @@ def _with_adopted(
     """
     owned = dict(existing)
     for address, instance in wanted.items():
+        if not instance.adopt:
+            continue
         container = to_adopt(instance, existing.get(address), seen)
         inspected = observed.adoptable.get((seen.name, container.id)) if container else None
         if container is None or inspected is None:

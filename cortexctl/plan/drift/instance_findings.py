@@ -20,18 +20,16 @@ from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.owned import Owned, OwnedInstance, SpecLabels
 from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import Roles, roles_of
 from cortexctl.plan.adopt.adopt import imported_differences
 from cortexctl.plan.conflicts import ANY_ADDRESS
-from cortexctl.plan.decide import fields_to_change, state_text
+from cortexctl.plan.decide import state_text
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange
+from cortexctl.plan.differing import differing_fields
 from cortexctl.plan.drift.finding import Code, Facts, Finding, Kind, Note
 from cortexctl.plan.inspected_diff import Difference, differences
-
-NOTHING_INSPECTED = Observed(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class OneInstance:
     existing: OwnedInstance | None
     applied: Applied | None
     facts: Facts
-    daemon: str = ""
+    daemon: str
+    spec_labels: SpecLabels
 
     def findings(self) -> Iterator[Finding]:
         """All findings, unsorted."""
@@ -95,7 +94,7 @@ class OneInstance:
         else:
             yield from self._state(serving, unfinished=False)
             yield from self._health(serving)
-        yield from self._pending(fields_to_change(self.wanted, serving, NOTHING_INSPECTED))
+        yield from self._pending(differing_fields(self.wanted, serving, self.spec_labels))
 
     def _beside(self, roles: Roles) -> Iterator[Finding]:
         for owned in roles.leftovers:
@@ -238,7 +237,7 @@ class OneInstance:
 
     def _edited(self, applied: Spec, actual: InPlace | None, wanted: Spec) -> Iterator[Finding]:
         """The stack against what was applied; `actual` takes precedence if it is already the value in the stack."""
-        fields = fields_to_change(self.wanted, _expected_container(self.wanted, applied), NOTHING_INSPECTED)
+        fields = differing_fields(self.wanted, _expected_container(self.wanted, applied), self.spec_labels)
         updated = {p for p in IN_PLACE if actual is not None and getattr(actual, p) == getattr(wanted.container, p)}
         yield from self._pending([f for f in fields if f.path not in updated])
 

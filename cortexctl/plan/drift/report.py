@@ -15,14 +15,13 @@ from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.instance import labels
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, describe_left_alone, left_alone, misplaced_containers
+from cortexctl.observed.owned import OwnedInstance, SpecLabels, describe_left_alone
 from cortexctl.observed.record import Applied
-from cortexctl.plan.adopt.adopt import owned_on
+from cortexctl.plan.comparison import Compared, ComparedHost, compare
 from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, Finding, Kind, Note
 from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
-from cortexctl.plan.placement import placed
 from cortexctl.plan.selection import Selection
 
 NO_FACTS = Facts()
@@ -62,8 +61,8 @@ def find_drift(
     desired: Desired, observed: Observed, facts: Facts = NO_FACTS, only: DriftSelection = EVERYTHING
 ) -> DriftReport:
     """All findings, by kind and place. `observed` has the hosts that `only` selects, with their records."""
-    whole, (desired, _) = desired, placed(only.hosts_of(desired), observed)
-    hosts = _hosts(desired, observed, facts)
+    whole, compared = desired, compare(only.hosts_of(desired), observed)
+    desired, hosts = compared.desired, _hosts(compared, facts)
     models = {address: model for h in hosts for address, model in h.models()}
     wanted = [f for h in hosts for f in h.findings(only) if only.wants_finding(f)]
     passed_over = {i.address: i.ignore_drift for i in desired.instances if i.ignore_drift}
@@ -91,29 +90,36 @@ def find_drift(
     )
 
 
-def _hosts(desired: Desired, observed: Observed, facts: Facts) -> list[_OneHost]:
-    seen = {h.name: h for h in observed.hosts}
-    wanted = desired.by_host()
+def _hosts(compared: Compared, facts: Facts) -> list[_OneHost]:
     hosts = []
-    for host in sorted(desired.hosts, key=lambda h: h.name):
-        at = seen[host.name]
-        existing = owned_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
-        applied = observed.record(host.name).by_current_names(desired.moved).applied
-        hosts.append(_OneHost(host, at, desired, wanted[host.name], existing, applied, facts))
+    for host in sorted(compared.desired.hosts, key=lambda h: h.name):
+        applied = compared.observed.record(host.name).applied
+        hosts.append(_OneHost(host, compared.hosts[host.name], compared.desired, applied, facts, compared.spec_labels))
     return hosts
 
 
 @dataclass(frozen=True, slots=True)
 class _OneHost:
-    """A host: the stack's instances there, the applied ones, and the existing ones; each by address."""
+    """A host: the stack's instances there, wanted and existing, and the applied ones by address."""
 
     host: Host
-    seen: ObservedHost
+    here: ComparedHost
     desired: Desired
-    wanted: Mapping[str, Instance]
-    existing: Mapping[str, OwnedInstance]
     applied: Mapping[str, Applied]
     facts: Facts
+    spec_labels: SpecLabels
+
+    @property
+    def seen(self) -> ObservedHost:
+        return self.here.seen
+
+    @property
+    def wanted(self) -> Mapping[str, Instance]:
+        return self.here.wanted
+
+    @property
+    def existing(self) -> Mapping[str, OwnedInstance]:
+        return self.here.owned
 
     @property
     def is_judged(self) -> bool:
@@ -140,7 +146,7 @@ class _OneHost:
         if self.is_judged:
             yield from self._orphans()
             yield from self._misplaced()
-        alone = left_alone(self.seen, self.desired.owner, self.desired.moved)
+        alone = self.here.ownership.left_alone
         yield from (self._unmanaged(a.container, describe_left_alone(a)) for a in alone)
         adopted = {o.container.id for i in self.existing.values() for o in i.all if o.imported}
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
@@ -156,7 +162,12 @@ class _OneHost:
             return
         for address, wanted in sorted(self.wanted.items()):
             yield OneInstance(
-                wanted, self.existing.get(address), self.applied.get(address), self.facts, self.seen.daemon
+                wanted,
+                self.existing.get(address),
+                self.applied.get(address),
+                self.facts,
+                self.seen.daemon,
+                self.spec_labels,
             )
 
     def _unreachable(self) -> Finding:
@@ -185,7 +196,7 @@ class _OneHost:
 
     def _misplaced(self) -> Iterator[Finding]:
         host = self.host.name
-        for c in misplaced_containers(self.seen, self.desired.owner, self.desired.moved):
+        for c in self.here.ownership.misplaced:
             model, made_for = c.labels[labels.MODEL], c.labels[labels.HOST]
             subject = f"{host}/{c.name}"
             yield Finding(Kind.ORPHAN, Code.OTHER_HOST, host, subject, model, c.name, "label", host, made_for)

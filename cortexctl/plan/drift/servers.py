@@ -11,7 +11,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.engines.registry import engine_of
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.observation import Observed
-from cortexctl.plan.adopt.adopt import owned_on
+from cortexctl.plan.comparison import compare
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.drift.finding import UncheckedServer
 from cortexctl.plan.drift.instance_findings import is_ignored, serving_of
@@ -53,17 +53,17 @@ def sorted_answers(
 
 
 def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Iterator[Server]:
-    known = {h.name for h in desired.hosts}
-    wanted_on = desired.by_host()
-    for seen in observed.hosts:
-        if seen.name not in known or not seen.is_reachable or seen.name in busy:
+    compared = compare(desired, observed)
+    for name, host in compared.hosts.items():
+        if not host.seen.is_reachable or name in busy:
             continue
-        wanted = wanted_on.get(seen.name, {})
-        for address, instance in owned_on(seen, desired, wanted, observed).items():
-            serving = serving_of(instance, observed.record(seen.name).applied.get(address))
-            if address not in wanted or serving is None or serving.spec is None or not serving.container.is_running:
+        for address, instance in host.owned.items():
+            serving = serving_of(instance, observed.record(name).applied.get(address))
+            if address not in host.declared or serving is None or serving.spec is None:
                 continue
-            let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
+            if not serving.container.is_running:
+                continue
+            let_be = serving.imported is not None and is_ignored(NETWORK, host.declared[address].ignore)
             if let_be or serving.spec.container.network in serving.container.networks:
                 health = engine_of(serving.spec.server).contract.health
-                yield Server(seen.name, serving.container.id, address, instance.model, health)
+                yield Server(name, serving.container.id, address, instance.model, health)
