@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import pytest
 
 from cortexctl.cli.main import run
+from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonRefused
 from cortexctl.instance.codec import spec_to_label
