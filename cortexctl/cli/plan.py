@@ -13,7 +13,6 @@ from cortexctl.cli.writing import write
 from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.apply_options import ALLOW_UNREACHABLE
 from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
-from cortexctl.operations.saved_plan import apply_saved, save_plan
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
@@ -60,6 +59,8 @@ def command(
         desired = usable(read_for_plan(stack, choice, inputs, connections))
         plan = make_plan(desired, choice, inputs, show_note, connections)
     if out:
+        from cortexctl.operations.saved_plan import save_plan
+
         save_plan(plan, out)
     next_step = _next_step(plan, out)
     write(view(plan, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
@@ -77,5 +78,7 @@ def _next_step(plan: Plan, out: str | None) -> str:
         return ""
     anyway = (ALLOW_UNREACHABLE,) if is_blocked(plan) else ()
     if out and not plan.lacking:
+        from cortexctl.operations.saved_plan import apply_saved
+
         return apply_saved(plan, out, anyway)
     return plan.invocation.same("destroy" if plan.destroy else "apply", options=anyway)

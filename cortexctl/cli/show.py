@@ -10,9 +10,7 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
-from cortexctl.operations.saved_plan import apply_saved, read_plan
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planfile import plan_to_json
 
 FORMATS = ["text", "json", "markdown", "html"]
 LEAST_BYTES = 6_000
@@ -44,6 +42,8 @@ def view_options(command: options.Command) -> options.Command:
 @view_options
 def command(planfile: str, *, output_format: str, explain: bool, max_bytes: int | None) -> int:
     """Show a plan that was saved with `plan --out`, unchanged."""
+    from cortexctl.operations.saved_plan import apply_saved, read_plan
+
     saved = read_plan(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = apply_saved(saved, planfile) if can_be_applied else ""
@@ -59,6 +59,8 @@ def view(plan: Plan, output_format: str, *, explain: bool, max_bytes: int | None
     """The plan in one of FORMATS."""
     match output_format:
         case "json":
+            from cortexctl.plan.planfile import plan_to_json
+
             return plan_to_json(plan)
         case "markdown":
             from cortexctl.render.plan.markdown import MAX_BYTES, plan_markdown

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from cortexctl.desired.stack import Host
 from cortexctl.errors import PathFailed
 from cortexctl.hosts import read
-from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import Inspection, Ours
 from cortexctl.hosts.transport import Connection
 from cortexctl.hosts.transports.choice import connection_to
@@ -137,6 +136,8 @@ class DockerDaemons:
 
     def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles:
         """The known facts about a model's files on its host."""
+        from cortexctl.hosts.model_archive import model_files_on
+
         return model_files_on(self._at(seen.name), seen, source)
 
     def reach(self, host: str, container: str) -> ContainerReach:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
 
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.secret_shape import may_be_secret, without_tokens
@@ -66,6 +64,9 @@ def _parts(value: str) -> set[str]:
 
 def _encoded(part: str) -> Iterator[str]:
     """One text unchanged, and in the forms of logs, URLs, HTML pages, JSON and headers."""
+    import html
+    from urllib.parse import quote, quote_plus
+
     yield part
     in_json = [json.dumps(part, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)]
     for text in in_json:

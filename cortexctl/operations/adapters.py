@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import secrets
 import time
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -110,17 +108,19 @@ def model_readers(
 
 def new_run() -> str:
     """A short id for the labels of what this run creates."""
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def lock_identity(run: str) -> LockInfo:
     """The content of the lock. The owner's id is unique; times are filled in when the lock is acquired."""
+    import getpass
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
     pid = os.getpid()
-    return LockInfo(secrets.token_hex(8), user, this_machine(), pid, run, 0, 0, born(pid))
+    return LockInfo(os.urandom(8).hex(), user, this_machine(), pid, run, 0, 0, born(pid))
 
 
 class Run(Protocol):

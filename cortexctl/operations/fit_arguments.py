@@ -11,9 +11,9 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.check import check_args
 from cortexctl.engines.vllm.command.effective import release_of
-from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
+from cortexctl.engines.vllm.command.word import read_word
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.errors import UsageError
 from cortexctl.text.suggest import nearest

@@ -7,7 +7,6 @@ usual time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from cortexctl.desired.stack import Instance
 from cortexctl.instance import labels
@@ -24,7 +23,7 @@ def cost_of_start(wanted: Instance, observed: Observed) -> Cost:
     return Cost(
         down=False,
         at_most=wanted.policy.gate.startup_timeout,
-        expected=round(median(seconds)) if seconds else None,
+        expected=round(_median(seconds)) if seconds else None,
         starts=len(seconds),
     )
 
@@ -38,7 +37,7 @@ def cost_of_restart(wanted: Instance, serving: Owned, observed: Observed) -> Cos
     return Cost(
         down=serving.container.is_running,
         at_most=stop_bound(serving) + wanted.policy.gate.startup_timeout,
-        expected=round(median(starts) + (median(stops) if stops else 0)) if starts else None,
+        expected=round(_median(starts) + (_median(stops) if stops else 0)) if starts else None,
         starts=len(starts),
         stops=len(stops),
     )
@@ -59,3 +58,9 @@ def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = Non
 def _past_starts(wanted: Instance, applied: Applied | None) -> Sequence[float]:
     """Starts with other weights do not count."""
     return [s.seconds for s in applied.starts if s.model == wanted.spec.server.model] if applied else []
+
+
+def _median(seconds: Sequence[float]) -> float:
+    from statistics import median  # with fractions and decimals, which a plan without past starts does not need
+
+    return median(seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -63,6 +62,8 @@ class SecretReader:
 
     def _printed(self, key: str) -> str:
         """Neither the program's output nor its error output is shown: both may contain the value."""
+        import subprocess
+
         argv = shlex.split(key)
         try:
             done = subprocess.run(

@@ -7,8 +7,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-
 from cortexctl import __version__
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
@@ -40,7 +38,11 @@ SHADOWED_ENV = {
 
 def check_version(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
     """Compares the stack's `required_version` with this cortexctl."""
-    if stack.required_version and __version__ not in SpecifierSet(stack.required_version, prereleases=True):
+    if stack.required_version is None:
+        return
+    from packaging.specifiers import SpecifierSet
+
+    if __version__ not in SpecifierSet(stack.required_version, prereleases=True):
         yield error(
             "CX110",
             f"the stack requires cortexctl {stack.required_version}, but this is {__version__}",

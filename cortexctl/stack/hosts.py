@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.diagnostics import Diagnostic, error
@@ -37,8 +36,11 @@ def host_of(name: str, table: HostTable, default_docker: str) -> Host:
 
 def _address(docker: str) -> str:
     """Where clients reach published ports, as far as the daemon's URL names it."""
-    is_network = docker.startswith(("ssh://", "tcp://"))
-    return (urlsplit(docker).hostname if is_network else None) or "127.0.0.1"
+    if not docker.startswith(("ssh://", "tcp://")):
+        return "127.0.0.1"
+    from urllib.parse import urlsplit
+
+    return urlsplit(docker).hostname or "127.0.0.1"
 
 
 def is_here(host: HostTable, default_docker: str) -> bool:

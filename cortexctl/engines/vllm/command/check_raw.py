@@ -10,12 +10,13 @@ from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.misread import misread
-from cortexctl.engines.vllm.command.parse import parse, read_word
+from cortexctl.engines.vllm.command.parse import parse
 from cortexctl.engines.vllm.command.replacements import known_release, ranges, replacement
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.reserved_words import without_reserved
 from cortexctl.engines.vllm.command.spelling import Slip, one_dash, slip_in, slips_in_line
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
+from cortexctl.engines.vllm.command.word import read_word
 from cortexctl.text.suggest import nearest
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.check import check_args, check_env
-from cortexctl.engines.vllm.command.check_raw import check_extra_args
 from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.instance.spec import Server
@@ -23,6 +22,10 @@ def check_server(server: Server, env: Mapping[str, str]) -> Iterator[ArgumentIss
             yield ArgumentIssue(key, "CX102", f"vLLM has no {key}", _instead(key), about="unknown")
     yield from check_args(known, server.version, env)
     yield from (replace(issue, where="env") for issue in check_env(env, server.version))
+    if not server.extra_args:
+        return
+    from cortexctl.engines.vllm.command.check_raw import check_extra_args
+
     of_raw = check_extra_args(server.extra_args, server.version, server.args)
     yield from (replace(issue, where="extra_args") for issue in of_raw)
 

@@ -15,10 +15,10 @@ from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.facts import Option as Facts
 from cortexctl.engines.vllm.command.argv import arguments
-from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.shells import SHELLS, name_of_program, script_of, simple_command
 from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
+from cortexctl.engines.vllm.command.word import read_word
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.instance.spec import Server
 

@@ -10,7 +10,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.command.json_values import LISTS, decoded, is_json_value, must_be_json
-from cortexctl.engines.vllm.command.parse import against, read_word, unread_text
+from cortexctl.engines.vllm.command.word import against, read_word, unread_text
 
 SWITCHES = {"pair", "switch", "word", "truthy"}
 TABLES = {"config", "config_or_level", "literal_or_level"}
