@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortexctl.stack import schema as stack_schema
+from cortexctl.stack import schema_hosts
 from cortexctl.stack.argument_schema import args_schema
+from cortexctl.stack.descriptions import descriptions
 from cortexctl.stack.schema import StackFile
 
 
@@ -25,9 +28,18 @@ def _or_variable(schema: Any) -> Any:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+def _describe(schema: dict[str, Any]) -> None:
+    """Adds the texts below the fields."""
+    for name, table in {**schema["$defs"], StackFile.__name__: schema}.items():
+        texts = descriptions(vars(schema_hosts).get(name) or vars(stack_schema)[name])
+        for key, text in texts.items():
+            table["properties"][key] = dict(sorted({**table["properties"][key], "description": text}.items()))
+
+
 def json_schema(version: str | None = None) -> dict[str, Any]:
     """JSON Schema of the stack file. Its `args` are those of one vLLM release, or of all releases."""
     schema = StackFile.model_json_schema(by_alias=True)
+    _describe(schema)
     table = schema["$defs"]["ModelTable"]["properties"]["args"]
     schema["$defs"]["Args"] = args_schema(version)
     schema["$defs"]["ModelTable"]["properties"]["args"] = {

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.stack.advice import advice_for, missing_key
 from cortexctl.stack.argument_checks import check_raw
+from cortexctl.stack.descriptions import descriptions
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile
@@ -240,9 +241,7 @@ def _describe_value(value: Any) -> str:
 def _what_for(loc: Loc) -> str:
     """The field's own documentation, so that readers do not have to search for it."""
     table = _table_at(loc[:-1])
-    fields = table.model_fields if table else {}
-    field = fields.get(str(loc[-1]))
-    return (field.description or "") if field else ""
+    return descriptions(table).get(str(loc[-1]), "") if table else ""
 
 
 def _table_at(loc: Loc) -> type[BaseModel] | None:

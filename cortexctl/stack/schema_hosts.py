@@ -12,7 +12,6 @@ from cortexctl.stack import value_forms
 STRICT = ConfigDict(
     strict=True,
     extra="forbid",
-    use_attribute_docstrings=True,
     defer_build=True,
     allow_inf_nan=False,
     frozen=True,
