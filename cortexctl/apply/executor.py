@@ -140,11 +140,10 @@ class Executor:
         turns = self._turns
         turns.add(self.plan.steps if steps is None else steps)
         running: dict[Future[CortexctlError | None], Step] = {}
-        with ThreadPoolExecutor(max_workers=self.parallelism + len(self.plan.changes)) as pool:
+        with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
             while turns.are_left or running:
                 # A step that waits for a free worker has not started: an interrupt stops it too.
-                free = self.parallelism - len(running) + turns.watched
-                for step in turns.take(free, begins_more=self.begins_more):
+                for step in turns.take(self.parallelism - len(running), begins_more=self.begins_more):
                     future = pool.submit(self._attempt, step)
                     running[future] = step
                     future.add_done_callback(self._ended.put)

@@ -47,11 +47,6 @@ class Turns:
         """Whether a step has not started."""
         return bool(self._pending)
 
-    @property
-    def watched(self) -> int:
-        """The number of gates that only wait until `stable_for` has passed. They do not count as work."""
-        return len(self._answering.intersection(s.place for s in self._running.values()))
-
     def take(self, free: int, *, begins_more: bool) -> list[Step]:
         """At most `free` steps; from now on they run. Changes that have started come first: a stopped server must not
         wait for a worker. Not `begins_more`: only changes that are underway go on, because half of a replacement is an
