@@ -321,6 +321,7 @@ ABOUT_VLLM = {
     "cortexctl.cli.version": "the newest known release of vLLM; --version may load nothing more than that",
     "cortexctl.operations.catalogue_names": "names of releases and options in the catalogue",
     "cortexctl.operations.check_line": "a line of `vllm serve`, as the parser of a release reads it",
+    "cortexctl.operations.equal_starts": "the arguments of vLLM that change the memory of a start",
     "cortexctl.operations.fit": "the parts of vLLM's memory",
     "cortexctl.operations.fit_arguments": "arguments of vLLM that stand for a stack",
     "cortexctl.operations.fit_search": "the search through vLLM's arguments",

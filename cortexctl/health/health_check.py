@@ -14,6 +14,8 @@ from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.reach import Reach
 
+QUICK = 2.0
+"""Seconds for a whole answer of a server that has nothing to compute."""
 CONNECTS = 10.0
 """The minimum seconds for a connection: it may first have to start a program inside a container."""
 PARALLEL = 64

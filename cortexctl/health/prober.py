@@ -10,13 +10,13 @@ from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Smoke
 from cortexctl.engines.base import MAX_TOKENS, PROMPT, Contract, Otherwise, SmokeRequest
 from cortexctl.errors import PathFailed, ProbeFailed
-from cortexctl.health.health_check import query_health
+from cortexctl.health.health_check import QUICK, query_health
 from cortexctl.health.query import ApiRequest, Declined, call_api, call_api_streamed, dig
 from cortexctl.health.test_audio import one_second
 from cortexctl.observed.health import HealthOutcome, Speed
 from cortexctl.reach import Reach
 
-QUICK, SMOKE = 2.0, 120.0
+SMOKE = 120.0
 """Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
 MEASURED_TOKENS = 64
 """Tokens of a measured request: enough for a rate, and quick on a slow machine."""

@@ -15,22 +15,24 @@ from cortexctl.hosts import read
 from cortexctl.hosts.read import Inspection, Ours
 from cortexctl.hosts.transport import Connection
 from cortexctl.hosts.transports.choice import connection_to
-from cortexctl.instance.spec import InPlace, Spec
-from cortexctl.model_files.files import ModelFiles, ModelSource
-from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.host_facts import HostFacts
-from cortexctl.observed.host_paths import PathFacts
-from cortexctl.observed.host_probe import HostProbe
-from cortexctl.observed.inspected import Inspected, InspectedHost
-from cortexctl.observed.lock_holder import HeldLock
-from cortexctl.observed.parser_verdict import CommandLine, Probed
-from cortexctl.observed.record import HostRecord
 from cortexctl.waiting import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from cortexctl.hosts.act import DockerDaemon
     from cortexctl.hosts.container_reach import ContainerReach
     from cortexctl.hosts.proven_forwards import ProvenForwards
+    from cortexctl.hosts.read import Inspection, Ours
+    from cortexctl.hosts.transport import Connection
+    from cortexctl.instance.spec import InPlace, Spec
+    from cortexctl.model_files.files import ModelFiles, ModelSource
+    from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+    from cortexctl.observed.host_facts import HostFacts
+    from cortexctl.observed.host_paths import PathFacts
+    from cortexctl.observed.host_probe import HostProbe
+    from cortexctl.observed.inspected import Inspected, InspectedHost
+    from cortexctl.observed.lock_holder import HeldLock
+    from cortexctl.observed.parser_verdict import CommandLine, Probed
+    from cortexctl.observed.record import HostRecord
 
 
 class Connections:

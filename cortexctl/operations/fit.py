@@ -29,6 +29,7 @@ from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observe.model_reading import read_models
 from cortexctl.operations.adapters import model_readers, open_hosts
+from cortexctl.operations.equal_starts import started_as
 from cortexctl.operations.fit_arguments import (
     by_model,
     read_args,
@@ -37,7 +38,7 @@ from cortexctl.operations.fit_arguments import (
     refuse_more_gpus,
     refuse_what_vllm_refuses,
 )
-from cortexctl.operations.learn import learn_from_log, started_as
+from cortexctl.operations.learn import learn_from_log
 from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.plan.capacity.gpu_ledger import Holder, gpu_lines, taken_by_stage

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
 from cortexctl.engines.companions import companion_files, companion_sources
-from cortexctl.engines.gpu_models import Gpu, gpu_on_host
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.drafts import read_draft
-from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
@@ -26,6 +23,7 @@ from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import Spec
+from cortexctl.operations.equal_starts import gpu_of, model_folder, started_as
 from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.model import Change, Plan
@@ -40,40 +38,6 @@ if TYPE_CHECKING:
 
 LINES = 5000
 """Lines read from the end of a log: enough for all lines of a start about memory."""
-
-
-def model_folder(spec: Spec) -> Path | None:
-    """The model's folder on its host, from the mount of the container, or in its cache."""
-    from cortexctl.model_files.files import HF_HOME
-    from cortexctl.stack.model_folder import cached_snapshot
-
-    folders = {m.target: Path(m.source) for m in spec.container.mounts if not m.is_volume}
-    if not spec.server.model.startswith("/"):
-        cache = folders.get(HF_HOME)
-        return (
-            cached_snapshot(cache, spec.server.model, str(spec.server.args.get("revision") or "main"))
-            if cache
-            else None
-        )
-    inside = {target: posixpath.relpath(spec.server.model, target) for target in folders}
-    return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)
-
-
-def started_as(host: Host, spec: Spec, config: str = "") -> Started:
-    """An instance's start. `config`: the digest of its model's config.json, if it was read."""
-    args = effective(spec.server).args
-    model = f"{spec.server.model}@{args.get('revision') or ''}"
-    if spec.server.model.startswith("/"):
-        model = str(model_folder(spec) or spec.server.model)
-    return started(model, config, spec.server.version, gpu_of(host, spec), args, spec.container.env)
-
-
-def gpu_of(host: Host, spec: Spec) -> Gpu | None:
-    """One of an instance's GPUs, as far as the stack declares it."""
-    try:
-        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability) if spec.container.gpus else None
-    except ValueError:
-        return None
 
 
 def learn_from_apply(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
@@ -27,6 +28,9 @@ from cortexctl.plan.decide import state_text
 from cortexctl.plan.differing import differing_fields
 from cortexctl.plan.placement import placed
 
+if TYPE_CHECKING:
+    from cortexctl.engines.measurement import Measurement
+
 
 def fleet_status(desired: Desired, connections: Connections | None = None) -> FleetStatus:
     """Changes nothing. `connections`: of the run."""
@@ -38,13 +42,14 @@ def fleet_status(desired: Desired, connections: Connections | None = None) -> Fl
 
 def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list[InstanceStatus]:
     """With the measurements of earlier equal starts, from this machine's store: no log is read."""
-    from cortexctl.engines.measurement import Measurement, same_start
-    from cortexctl.operations.learn import started_as
     from cortexctl.store.measurements import read_all
 
     known = read_all()
     if not known:
         return [row for row, _, _ in rows]
+    from cortexctl.engines.measurement import same_start
+    from cortexctl.operations.equal_starts import started_as
+
     by_start: dict[tuple[object, ...], Measurement | None] = {}
 
     def measured(host: Host, spec: Spec) -> Measurement | None:
@@ -127,8 +132,7 @@ def _health_path(serving: Owned) -> str:
 
 def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
     """By host and container id, all queried at once. `paths`: the health path of each."""
-    from cortexctl.health.health_check import query_all
-    from cortexctl.health.prober import QUICK
+    from cortexctl.health.health_check import QUICK, query_all
 
     hosts.watch.begins([host for host, _ in paths], "servers")
     reaches = {at: hosts.reach(*at) for at in paths}

@@ -331,6 +331,7 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
                 all_requests.wait()
 
         monkeypatch.setattr(http, "exchange", exchange)
+        monkeypatch.setattr("cortexctl.hosts.transport.FIRST_ANSWER", 60.0)
         dead.before_answer, slow.before_answer = never, after_all_requests
         hosts = [Host(f"dead-{i}", dead.url) for i in range(8)] + [Host(f"slow-{i}", slow.url) for i in range(8)]
         desired = Desired("demo", "stack.toml", tuple(hosts), ())

@@ -19,7 +19,8 @@ from cortexctl.engines.measurement import Measurement, Predicted, StartLog, same
 from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.startlog import read_start_log
 from cortexctl.errors import DaemonRefused, UsageError
-from cortexctl.operations.learn import learn_from_apply, started_as
+from cortexctl.operations.equal_starts import started_as
+from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, warning
 from cortexctl.operations.results import FleetStatus, InstanceStatus
 from cortexctl.render.status import status_json, status_text
