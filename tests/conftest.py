@@ -39,10 +39,19 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return (root / str(number) for number in itertools.count())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_user() -> Iterator[None]:
+    """What several tests share keeps no stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORTEXCTL_NO_CACHE", "1")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache_of_its_own(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees what another one, or the user, has measured."""
+    """No test sees what another one, or the user, has measured or read."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(next(caches)))
+    monkeypatch.delenv("CORTEXCTL_NO_CACHE", raising=False)
 
 
 __all__ = ["desired_from"]

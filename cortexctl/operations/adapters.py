@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -52,10 +53,14 @@ class SystemClock:
 
 def secret_reader(stack_path: str, choice: StackChoice) -> SecretReader:
     """A reader that adds every value to `KNOWN`, so that it is hidden from then on."""
+    folder = Path(stack_path).resolve().parent
+    return SecretReader(os.environ, folder, lambda: _variables(choice), KNOWN.add)
+
+
+def _variables(choice: StackChoice) -> Mapping[str, str]:
     from cortexctl.stack.variables import input_texts
 
-    folder = Path(stack_path).resolve().parent
-    return SecretReader(os.environ, folder, input_texts(stack_inputs(choice)), KNOWN.add)
+    return input_texts(stack_inputs(choice))
 
 
 def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableInputs:

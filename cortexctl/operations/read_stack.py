@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cortexctl.dataclass import dataclass
@@ -13,7 +14,9 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.hosts.transports import docker_context
+from cortexctl.instance.secret import fingerprint
 from cortexctl.operations.adapters import secret_reader, stack_inputs
+from cortexctl.operations.cached_stack import CachedStack, Resolved, cached_stack
 from cortexctl.operations.stack_choice import StackChoice
 
 if TYPE_CHECKING:
@@ -77,19 +80,52 @@ class StackReader:
         """`text`: the content, instead of the file. `releases`: releases of images from other sources. `hosts_only`:
         errors of models do not matter.
         """
+        daemon = default_docker()
+        cached = None
+        if text is None and not hosts_only and self.secrets is not SecretMode.REVIEW:
+            facts = {"instead": self.release, "reported": dict(releases.reported) if releases else {}}
+            cached = cached_stack(self.path, self.choice, daemon, facts)
+        recalled = self._recalled(cached) if cached else None
+        if recalled:
+            desired, diagnostics = recalled
+            return StackReading(self.path, self._invoked(desired), diagnostics)
+        return self._resolved(daemon, text, releases, cached, hosts_only=hosts_only)
+
+    def _recalled(self, cached: CachedStack) -> Resolved | None:
+        """None, too, if a secret has no value: this is reported when the stack is resolved."""
+        secret_value = self._secret_value()
+
+        @cache
+        def fingerprint_of(whose: str, name: str, source: str, key: str) -> str:
+            value = secret_value(source, key) if secret_value else ""
+            return fingerprint(whose, name, value) if value else ""
+
+        try:
+            return cached.recall(lambda whose, s: fingerprint_of(whose, s.name, s.source, s.key))
+        except SecretUnresolved:
+            return None
+
+    def _resolved(
+        self, daemon: str, text: str | None, releases: Releases | None, cached: CachedStack | None, *, hosts_only: bool
+    ) -> StackReading:
         from cortexctl.stack.load import Releases, load_stack
 
+        inputs = stack_inputs(self.choice)
+        if cached:
+            text, inputs = cached.text, replace(inputs, environ=cached.environment, consulted=cached.consulted)
         desired, diagnostics = load_stack(
             self.path,
-            default_docker=default_docker(),
-            secret_value=self._secret_value(),
+            default_docker=daemon,
+            secret_value=self._value_for_loading(),
             env=self.choice.env,
-            inputs=stack_inputs(self.choice),
+            inputs=inputs,
             text=text,
             releases=releases or Releases(instead=self.release),
             review=self.secrets is SecretMode.REVIEW,
             hosts_only=hosts_only,
         )
+        if cached and desired:
+            cached.store(desired, tuple(diagnostics))
         return StackReading(self.path, desired and self._invoked(desired), tuple(diagnostics))
 
     def _invoked(self, desired: Desired) -> Desired:
@@ -98,19 +134,34 @@ class StackReader:
         return replace(desired, invocation=choice.invocation(self.path))
 
     def _secret_value(self) -> SecretValue | None:
+        """Raises SecretUnresolved."""
         if self.secrets in {SecretMode.SKIP, SecretMode.REVIEW}:
             return None
-        from cortexctl.stack.load import UnresolvedSecret
 
         def value(source: str, key: str) -> str:
             try:
                 return secret_reader(self.path, self.choice).read(source, key)
-            except SecretUnresolved as cause:
+            except SecretUnresolved:
                 if self.secrets is SecretMode.LENIENT:
                     return ""
-                raise UnresolvedSecret(cause.message) from cause
+                raise
 
         return value
+
+    def _value_for_loading(self) -> SecretValue | None:
+        from cortexctl.stack.load import UnresolvedSecret
+
+        value = self._secret_value()
+        if value is None:
+            return None
+
+        def of_stack(source: str, key: str) -> str:
+            try:
+                return value(source, key)
+            except SecretUnresolved as cause:
+                raise UnresolvedSecret(cause.message) from cause
+
+        return of_stack
 
 
 def read_other_stack(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from pathlib import Path
 
 from cortexctl.dataclass import dataclass
@@ -21,8 +20,8 @@ class SecretReader:
 
     environ: Mapping[str, str]
     folder: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Values of the stack's variables, given by the caller."""
+    variables: Callable[[], Mapping[str, str]] = dict
+    """Values of the stack's variables, given by the caller. Called only for a secret from a variable."""
     remember: Callable[[str], None] = lambda _value: None
     """Receives every value that is read, so that nothing shows it later."""
 
@@ -44,9 +43,10 @@ class SecretReader:
                 raise SecretUnresolved(f"the environment variable {key} is not UTF-8 text")
             return value
         if source == "var":
-            if not self.variables.get(key):
+            value = self.variables().get(key)
+            if not value:
                 raise SecretUnresolved(f"the variable {key} has no value; give it with CORTEXCTL_VAR_{key}")
-            return self.variables[key]
+            return value
         if source == "command":
             return self._printed(key)
         path = self.folder / key

@@ -7,7 +7,6 @@ depends on these files: they can be deleted at any time.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,19 +14,18 @@ from pathlib import Path
 from cortexctl.engines.measurement import Measurement, from_json, to_json
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
+from cortexctl.store.cache_folder import cache_folder
 
 RETAINED = 300
 """Files; the oldest are deleted first. Reading all takes some ten milliseconds."""
 
 
 def folder() -> Path:
-    """By the XDG base directory specification, which has relative paths ignored. Raises UsageError without a home."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
+    """Raises UsageError without a home."""
     try:
-        root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+        return cache_folder() / "measured"
     except RuntimeError as cause:
         raise UsageError(f"there is no folder for measurements: {cause}") from None
-    return root / "cortexctl" / "measured"
 
 
 def read_all(skipped: Callable[[str], None] = lambda _why: None) -> list[Measurement]:

@@ -16,7 +16,7 @@ def reader(tmp_path: Path) -> SecretReader:
     (tmp_path / "two").write_text("first\nsecond\r\n")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    return SecretReader({"KEY": "from-env", "EMPTY": ""}, tmp_path, {"name": "from-a-variable"})
+    return SecretReader({"KEY": "from-env", "EMPTY": ""}, tmp_path, lambda: {"name": "from-a-variable"})
 
 
 @pytest.mark.parametrize(
