@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import compose, daemon, inputs
-from bench.bench_run import BenchRun
+from bench.bench_run import BenchRun, Job
 from bench.checkouts import Checkout
 from bench.figures import added, each, further, ratio, wall
 from bench.recording import REFERENCE, Turn
@@ -17,7 +17,6 @@ from bench.rows import Row, compared
 
 QUIET = ("--auto-approve", "--audit-log", "none")
 SMALL, LARGE = 10, 50
-HEADLINE = "create 10, 50 with healthy servers, wall / Compose"
 GOAL_WALL = 1.2
 GOAL_STABLE = 6.0
 """Seconds that the default `stable_for` may add in all."""
@@ -34,7 +33,8 @@ def run(bench: BenchRun) -> Sequence[Row]:
     finally:
         daemon.remove_all()
     sizes = (SMALL,) if bench.quick else (SMALL, LARGE)
-    rows = [row for size in sizes for row in _rows(bench, size)]
+    headline = f"create {', '.join(map(str, sizes))} with healthy servers, wall / Compose"
+    rows = [row for size in sizes for row in _rows(bench, size, headline)]
     return rows if bench.quick else [*rows, *_rows_of_full_run(bench)]
 
 
@@ -44,6 +44,20 @@ def _rounds(bench: BenchRun, size: int, rounds: int) -> None:
     turns: list[Turn] = [partial(_compose, bench, project, size)]
     turns += [partial(_ours, bench, checkout, stack, size) for checkout in bench.checkouts]
     bench.recording.rounds(turns, rounds)
+    if size == SMALL:
+        with_clean_daemon(lambda: bench.count(_jobs_to_count(bench, stack, project)))
+
+
+def _jobs_to_count(bench: BenchRun, stack: Path, project: Path) -> list[Job]:
+    """Each creation is followed by the removal."""
+    jobs: list[Job] = [
+        (f"Compose, create {SMALL}", REFERENCE, compose.command(project, "up", "-d")),
+        (f"Compose, remove {SMALL}", REFERENCE, compose.command(project, "down")),
+    ]
+    for checkout in bench.checkouts:
+        apply, destroy = (checkout.cortexctl(verb, str(stack), *QUIET) for verb in ("apply", "destroy"))
+        jobs += [(f"create {SMALL}", checkout.who, apply), (f"remove {SMALL}", checkout.who, destroy)]
+    return jobs
 
 
 def _compose(bench: BenchRun, project: Path, size: int) -> None:
@@ -68,7 +82,7 @@ def _our_turn(bench: BenchRun, checkout: Checkout, stack: Path, size: int) -> No
 
 
 def _with_default(bench: BenchRun) -> list[Turn]:
-    """With the default `stable_for`, and right beside it without."""
+    """With the default `stable_for`."""
     stack = bench.file("create-default.toml", inputs.one_host(SMALL, stable_for="5s"))
 
     def turn(checkout: Checkout) -> None:
@@ -89,10 +103,10 @@ def with_clean_daemon(turn: Turn) -> None:
         daemon.remove_all()
 
 
-def _rows(bench: BenchRun, size: int) -> list[Row]:
+def _rows(bench: BenchRun, size: int, headline: str) -> list[Row]:
     recording = bench.recording
     return [
-        compared(recording, f"create {size}", f"Compose, create {size}", partial(ratio, of=wall), GOAL_WALL, HEADLINE),
+        compared(recording, f"create {size}", f"Compose, create {size}", partial(ratio, of=wall), GOAL_WALL, headline),
         compared(recording, f"remove {size}", f"Compose, remove {size}", partial(ratio, of=wall)),
         compared(recording, f"status of {size}", "an instance", lambda work, _: each(work, size)),
     ]

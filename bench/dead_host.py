@@ -16,11 +16,11 @@ from bench.rows import Row, compared
 GOAL = 5.0
 """Seconds: one time-out."""
 COMMANDS = (("plan", "--allow-unreachable"), ("drift", "--no-health", "--allow-unreachable"), ("status",))
-HEADLINE = f"one dead host, added wall: {', '.join(f'`{command}`' for command, *_ in COMMANDS)}"
 
 
 def run(bench: BenchRun) -> Sequence[Row]:
     hosts, commands = (10, COMMANDS[:1]) if bench.quick else (100, COMMANDS)
+    headline = f"one dead host of {hosts}, added wall: {', '.join(f'`{command}`' for command, *_ in commands)}"
     rows = []
     with opened_fleet(bench, hosts) as alive, opened_fleet(bench, hosts, dead=1) as with_dead:
         for command, *options in commands:
@@ -29,5 +29,5 @@ def run(bench: BenchRun) -> Sequence[Row]:
             jobs += [(beside, who, job) for _, who, job in alive.jobs(bench, command, *options)]
             turns: list[Turn] = [partial(bench.recording.run, *job) for job in jobs]
             bench.recording.rounds(turns, 1 if command == "status" else bench.rounds(2, 1))
-            rows.append(compared(bench.recording, work, beside, added, GOAL, HEADLINE))
+            rows.append(compared(bench.recording, work, beside, added, GOAL, headline))
     return rows

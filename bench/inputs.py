@@ -11,7 +11,21 @@ OWNER = "cortexctl-bench"
 PER_HOST = 8
 REVISION = "6f6073b423013f6a7d4d9f39144961bfbfbc386b"
 CHANGED = 5
-_ENV = {"TOKENIZERS_PARALLELISM": "false", "VLLM_LOGGING_LEVEL": "INFO", "NCCL_DEBUG": "WARN", "OMP_NUM_THREADS": "8"}
+FOLDER = "/srv"
+"""The folder of the models: every Debian has it."""
+PORTS, COMPOSE_PORTS = 21_000, 23_000
+"""The first ports on the loopback."""
+_ENV = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_LOGGING_LEVEL": "INFO",
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "0",
+    "CUDA_MODULE_LOADING": "LAZY",
+    "NCCL_DEBUG": "WARN",
+    "NCCL_P2P_DISABLE": "0",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    "OMP_NUM_THREADS": "8",
+}
+_ARGS = {"max_num_seqs": "256", "gpu_memory_utilization": "0.9", "max_num_batched_tokens": "8192", "seed": "0"}
 
 
 def one_host(models: int, *, docker: str = "", changed: int = 0, stable_for: str = "0s") -> str:
@@ -36,10 +50,12 @@ def with_variables(models: int, variables: int) -> str:
 
 def _host(models: int, docker: str) -> list[str]:
     lines = [f'stack = "{OWNER}-{models}"', "", "[hosts.here]", f'network = "{OWNER}-{models}"']
+    lines.append(f'models_dir = "{FOLDER}"')
     return [*lines, f'docker = "{docker}"'] if docker else lines
 
 
 def _model(models: int, number: int, length: int, stable_for: str, more: Mapping[str, str]) -> list[str]:
+    args = "".join(f", {name} = {value}" for name, value in _ARGS.items())
     env = ", ".join(f'{name} = "{value}"' for name, value in {**_ENV, **more}.items())
     return [
         "",
@@ -49,7 +65,8 @@ def _model(models: int, number: int, length: int, stable_for: str, more: Mapping
         f'served_names = ["m{number}"]',
         'gpus = "none"',
         'shm_size = "64 MiB"',
-        f"args = {{ max_model_len = {length}, max_num_seqs = 256, gpu_memory_utilization = 0.9 }}",
+        f'publish = "127.0.0.1:{PORTS + number}"',
+        f"args = {{ max_model_len = {length}{args} }}",
         f"env = {{ {env} }}",
         f'gate = {{ stable_for = "{stable_for}" }}',
         'rollout = { drain = "2s" }',
@@ -92,14 +109,17 @@ def _service(number: int, length: int) -> Iterator[tuple[str, object]]:
     yield "image", IMAGE
     yield "pull_policy", "never"
     yield "environment", _ENV
-    yield "labels", {"bench.tier": "prod", "bench.team": f"team-{number % 7}", "bench.revision": "3"}
+    yield "labels", {f"bench.label-{name}": f"value-{number}" for name in ("tier", "team", "model", "owner", "stage")}
+    yield "ports", [f"127.0.0.1:{COMPOSE_PORTS + number}:8000"]
+    yield "volumes", [f"{FOLDER}:/models:ro"]
     yield "restart", "unless-stopped"
     yield "stop_grace_period", "5s"
     yield "cap_drop", ["ALL"]
     yield "security_opt", ["no-new-privileges"]
     yield "entrypoint", ["vllm", "serve"]
     arguments = ["--served-model-name", f"m{number}", "--host", "0.0.0.0", "--port", "8000"]
-    arguments += ["--max-model-len", str(length), "--max-num-seqs", "256", "--gpu-memory-utilization", "0.9"]
+    arguments += ["--max-model-len", str(length)]
+    arguments += [word for name, value in _ARGS.items() for word in (f"--{name.replace('_', '-')}", value)]
     yield "command", [f"org/model-{number}", *arguments]
 
 

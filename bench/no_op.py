@@ -17,15 +17,17 @@ from bench.recording import REFERENCE
 from bench.rows import Row, compared
 
 CHANGES = frozenset({2})
-OF_SIZES = " of 10, 50, 200"
 COLD_GOALS = {10: 2.5, 50: 1.2, 200: 0.5}
 CACHED_GOALS = {10: 1.2, 50: 0.6, 200: 0.3}
 CHANGED_GOALS = {10: 1.15, 50: 1.1, 200: 1.1}
 
 
 def run(bench: BenchRun) -> Sequence[Row]:
-    sizes = (10,) if bench.quick else (10, 50, 200)
-    return [row for size in sizes for row in _of_size(bench, size)]
+    return [row for size in _sizes(bench) for row in _of_size(bench, size)]
+
+
+def _sizes(bench: BenchRun) -> Sequence[int]:
+    return (10,) if bench.quick else (10, 50, 200)
 
 
 def _of_size(bench: BenchRun, size: int) -> Sequence[Row]:
@@ -67,15 +69,16 @@ def _prepared(bench: BenchRun, size: int) -> Sequence[Job]:
 
 def _measured(bench: BenchRun, size: int, jobs: Sequence[Job]) -> Sequence[Row]:
     recording = bench.recording
+    of_sizes = f"of {', '.join(map(str, _sizes(bench)))}"
     recording.timed(jobs, bench.rounds(7, 5))
     bench.count(jobs)
     rival, request = f"Compose, no-op of {size}", f"one list request, {size}"
     plan, cached, changed = f"no-op plan of {size}", f"no-op plan of {size}, cached", f"five changed of {size}"
     return [
-        compared(recording, plan, rival, ratio, COLD_GOALS[size], f"no-op plan{OF_SIZES} / Compose"),
-        compared(recording, cached, rival, ratio, CACHED_GOALS[size], f"no-op plan{OF_SIZES}, cached / Compose"),
+        compared(recording, plan, rival, ratio, COLD_GOALS[size], f"no-op plan {of_sizes} / Compose"),
+        compared(recording, cached, rival, ratio, CACHED_GOALS[size], f"no-op plan {of_sizes}, cached / Compose"),
         compared(recording, plan, request, ratio),
-        compared(recording, changed, plan, ratio, CHANGED_GOALS[size], f"five changed{OF_SIZES} / own no-op"),
+        compared(recording, changed, plan, ratio, CHANGED_GOALS[size], f"five changed {of_sizes} / own no-op"),
         compared(recording, changed, f"Compose, five changed of {size}", ratio),
         compared(recording, f"drift of {size}", request, ratio),
     ]

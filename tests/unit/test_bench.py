@@ -12,6 +12,7 @@ from bench.figures import Figure, added, each, exponent, further, ratio, wall
 from bench.growth import STAGES, listed, sizes
 from bench.inputs import CHANGED, compose, fleet, one_host, with_variables
 from bench.measuring import CommandFailed, Usage
+from bench.readme import SECTION, section
 from bench.recording import Recording, Traffic
 from bench.rows import Row, compared
 from bench.table import full_table, short_table
@@ -197,3 +198,38 @@ def test_the_containers_of_others_are_listed_beside_the_stacks() -> None:
     rows = listed({"h": [own]}, 2)["h"]
     assert isinstance(rows, list)
     assert [row["Names"] for row in rows] == [["/m"], ["/other-0"], ["/other-1"]]
+
+
+RESULTS = """# Results of 2026-12-01
+
+A full run of 12 minutes: 2 cores, Debian, Python 3.11, Compose 2.40, load 0.3 at the end.
+
+|                        | now   | goal |        |
+| ---------------------- | ----- | ---- | ------ |
+| no-op plan / Compose   | 2.0   | 2.5  | met    |
+| growth by models: load | 1.0   | 1.15 | met    |
+| create 10 / Compose    | 1.4   | 1.2  | missed |
+
+## All rows
+
+| work       | now |
+| ---------- | --- |
+| no-op plan | 2.0 |
+"""
+
+
+def test_the_readme_has_the_main_lines_with_their_date() -> None:
+    assert section(RESULTS) == (
+        "## How fast\n\n"
+        "`make bench` on 2 cores, 2026-12-01: medians of ratios, CPU of the client unless named "
+        "([method, all rows](bench/README.md)).\n\n"
+        "|  | now | goal |  |\n| --- | --- | --- | --- |\n"
+        "| no-op plan / Compose | 2.0 | 2.5 | met |\n| create 10 / Compose | 1.4 | 1.2 | missed |\n\n"
+    )
+    with pytest.raises(ValueError, match="no table"):
+        section("# Results of 2026-12-01")
+
+
+def test_only_the_section_of_the_readme_is_replaced() -> None:
+    text = "# Project\n\n## How fast\n\nold\n\n| a |\n\n## Links\n"
+    assert SECTION.sub("new\n", text) == "# Project\n\nnew\n## Links\n"
