@@ -68,7 +68,8 @@ schemas: setup  ## write the published JSON Schemas again
 	@$(BIN)/cortexctl schema doctor > schemas/doctor.schema.json
 	@$(BIN)/cortexctl schema events > schemas/events.schema.json
 
-reference: setup  ## write the pages of docs/reference and the picture of the README again
+reference: setup  ## write the pages of docs/reference, the text of --help and the picture of the README again
+	@COLUMNS=80 $(BIN)/cortexctl --no-color --help > cortexctl/cli/help.txt
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.picture
 

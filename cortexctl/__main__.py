@@ -2,12 +2,12 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. `--version` alone is answered before anything heavy is imported."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
-        from cortexctl import __version__
+    """Run the command line. `--version` and `--help` alone are answered before anything heavy is imported."""
+    from cortexctl.cli.short_answers import print_answer, short_answer
 
-        sys.stdout.write(f"cortexctl {__version__}\n")
-        return
+    answer = short_answer(sys.argv[1:])
+    if answer is not None:
+        sys.exit(print_answer(answer))
     from cortexctl.cli.main import run
 
     sys.exit(run())

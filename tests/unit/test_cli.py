@@ -254,6 +254,13 @@ def test_every_command_has_help_and_usage_errors_exit_with_1(run: Run) -> None:
     assert run("nonsense").returncode == 1
 
 
+@pytest.mark.parametrize("argv", [("--help",), ("-h",), ()])
+@pytest.mark.parametrize("columns", ["60", "80", "200", ""])
+def test_the_help_that_is_printed_without_click_is_clicks(run: Run, argv: tuple[str, ...], columns: str) -> None:
+    """`make reference` writes it again."""
+    assert run(*argv, COLUMNS=columns).stdout == run("--no-color", "--help", COLUMNS=columns).stdout
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
