@@ -46,7 +46,10 @@ def at_once_watched(
             watch.answered(name(item))
 
     watch.begins([name(item) for item in items], what)
-    return at_once(reported, items)
+    try:
+        return at_once(reported, items)
+    finally:
+        watch.begins(())  # after an exception, too
 
 
 class _Calls(Generic[Item, Result]):

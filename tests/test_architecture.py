@@ -100,7 +100,6 @@ THIRD_PARTY: dict[str, set[str]] = {
     "jinja2": {"stack", "render"},
     "deepdiff": {"plan"},
     "packaging": {"stack"},
-    "rich": {"render"},
     "yaml": {"operations", "render"},
 }
 """Library -> the only parts that may import it."""

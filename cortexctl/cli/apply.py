@@ -8,8 +8,9 @@ from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out, plan_and_carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.errors import PlanStale, UsageError
-from cortexctl.operations.adapters import open_hosts_of_plan, run_connections
+from cortexctl.operations.adapters import open_hosts_of_plan
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import StackReader
@@ -39,7 +40,7 @@ def command(
     saved = read_if_plan(stack)
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
-    with run_connections() as connections:
+    with watched_connections() as connections:
         desired = usable(read_with_releases(StackReader(stack, choice), connections, request))
         return plan_and_carry_out(
             desired,
@@ -60,7 +61,7 @@ def _apply_saved(
     if request != Request():
         raise UsageError("a saved plan is applied unchanged; to narrow it, plan again")
     refuse_changed_stack(saved, file)
-    with open_hosts_of_plan(saved) as hosts:
+    with watched_connections() as connections, open_hosts_of_plan(saved, connections) as hosts:
         try:
             return carry_out(saved, hosts, choice=choice, approved=True, options=options, output=output)
         except PlanStale as cause:

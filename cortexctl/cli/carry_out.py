@@ -16,7 +16,8 @@ from cortexctl.apply.executor import Result
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_note, show_notes
 from cortexctl.cli.run_output import RunOutput
-from cortexctl.cli.writing import beneath, print_note, print_now, shown
+from cortexctl.cli.waiting import lines_for_people
+from cortexctl.cli.writing import print_note, print_now, shown
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import GateFailed, Interrupted, NotApproved
 from cortexctl.operations import apply as operation
@@ -31,6 +32,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.apply.progress import LiveProgress, PlainProgress
+from cortexctl.render.apply.totals import Totals
 from cortexctl.render.plan.terminal import plan_text
 
 
@@ -124,10 +126,11 @@ def _request_approval(plan: Plan) -> None:
 def _progress(plan: Plan) -> LiveProgress | PlainProgress:
     print_note("\n")
     names, width = plan.container_names, max((len(s.address or s.host) for s in plan.steps), default=0)
-    if not sys.stderr.isatty():
-        return PlainProgress(sys.stderr, ink("stderr"), names, width)
+    totals, lines = Totals(plan, time.monotonic), lines_for_people()
+    if lines is None:
+        return PlainProgress(sys.stderr, ink("stderr"), names, width, totals)
     limits = {c.address: c.detail.policy.gate.startup_timeout for c in plan.effective}
-    return LiveProgress(ink("stderr"), names, width, time.monotonic, limits, beneath(sys.stderr))
+    return LiveProgress(lines, print_note, ink("stderr"), names, width, totals, time.monotonic, limits)
 
 
 def _stop_on_signal(plan: Plan) -> threading.Event:

@@ -8,6 +8,7 @@ from cortexctl.cli import options
 from cortexctl.cli.carry_out import plan_and_carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -32,11 +33,13 @@ def command(
 ) -> int:
     """Remove every container of the stack, and the networks that it created. Weights and caches stay."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
-    return plan_and_carry_out(
-        desired,
-        request,
-        choice=choice,
-        approved=auto_approve,
-        options=apply_options,
-        output=output,
-    )
+    with watched_connections() as connections:
+        return plan_and_carry_out(
+            desired,
+            request,
+            choice=choice,
+            approved=auto_approve,
+            options=apply_options,
+            output=output,
+            connections=connections,
+        )

@@ -6,6 +6,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_json
 from cortexctl.errors import UsageError
 from cortexctl.operations.diagnose import diagnose_instance, diagnose_log
@@ -47,4 +48,5 @@ def command(
 
 def _of_instance(address: str, stack: str, choice: StackChoice, generation: int | None) -> Diagnosed:
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
-    return diagnose_instance(desired, stack, choice, address, generation)
+    with watched_connections() as connections:
+        return diagnose_instance(desired, stack, choice, address, generation, connections)

@@ -7,6 +7,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_note
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_json
 from cortexctl.errors import UsageError
 from cortexctl.operations.doctor import examination, examine_hosts
@@ -36,7 +37,9 @@ def command(
     if writes and not probes:
         raise UsageError("--write needs --probe: only a probe reads the GPUs", next_step="add --probe")
     desired = StackReader(stack, choice, SecretMode.SKIP).read_hosts()
-    report = examine_hosts(examination(stack, choice, desired, hosts, probes=probes), show_note)
+    wanted = examination(stack, choice, desired, hosts, probes=probes)
+    with watched_connections() as connections:
+        report = examine_hosts(wanted, show_note, connections)
     edit = plan_gpu_edit(stack, choice.env, report) if probes else None
     if writes and edit:
         report = write_gpu_edit(edit, report)

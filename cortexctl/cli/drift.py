@@ -7,8 +7,8 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_diagnostics, show_notes
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import hidden_json, write, write_file
-from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.drift import DriftInputs, open_destination, read_for_drift, report_drift, send
 from cortexctl.operations.results import Durations
 from cortexctl.operations.stack_choice import StackChoice
@@ -68,7 +68,7 @@ def command(
     show_notes(notes)
     selection = DriftSelection(tuple(Kind(k) for k in kind), target=target, host=host)
     inputs = DriftInputs(selection, deep, None if no_health else health_timeout)
-    with run_connections() as connections:
+    with watched_connections() as connections:
         desired = read_for_drift(stack, choice, review=no_commands, connections=connections, only=selection)
         report, durations = report_drift(desired, inputs, connections)
     if report.diagnostics:

@@ -11,6 +11,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_notes, usable
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out_json, print_note, write, write_file
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
@@ -147,7 +148,9 @@ def _refuse_endless(numbers: dict[str, float | None]) -> None:
 def _job(stack: str, choice: StackChoice, inputs: FitInputs) -> FitJob:
     if inputs.describe_a_model(stack):
         return fit_options(inputs)
-    return fit_stack(usable(StackReader(stack, choice, SecretMode.SKIP).read()), inputs)
+    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    with watched_connections() as connections:
+        return fit_stack(desired, inputs, connections)
 
 
 def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_json: bool) -> int:

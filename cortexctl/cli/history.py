@@ -9,6 +9,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_json, print_note, print_plain
 from cortexctl.operations.history import audit_log_path, audit_records, label_history, need_known
 from cortexctl.operations.read_stack import SecretMode, StackReader
@@ -53,7 +54,8 @@ def _show_labels(
     stack: str, choice: StackChoice, path: Path | None, addresses: Sequence[str], output_format: str
 ) -> int:
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
-    history = label_history(desired, addresses)
+    with watched_connections() as connections:
+        history = label_history(desired, addresses, connections)
     why = f"There is no audit log at {path} (the next apply creates it)." if path else "There is no audit log."
     print_plain(f"{why} From the labels of the containers:\n")
     if output_format == "json":

@@ -8,6 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, print_plain, write
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.operations.import_container import Import, open_import
@@ -32,7 +33,8 @@ def command(host: str, container: str, *, choice: StackChoice, stack: str, name:
     """Print the block with which the stack adopts the running CONTAINER without a restart; without CONTAINER, list the
     containers that can be adopted. Changes nothing.
     """
-    work = open_import(host, stack, choice, imported_json if stack.endswith(".json") else bare_block)
+    with watched_connections() as connections:
+        work = open_import(host, stack, choice, imported_json if stack.endswith(".json") else bare_block, connections)
     if not container:
         out(imports_text(host, work.candidates(), work.invocation, ink()))
         return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, print_plain
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.lock import read_locks, release_locks
@@ -27,7 +28,7 @@ def command() -> None:
 def status(stack: str, *, choice: StackChoice) -> int:
     """Show who is applying the stack, host by host."""
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
-    with open_hosts(desired) as hosts:
+    with watched_connections() as connections, open_hosts(desired, connections) as hosts:
         return _show(read_locks(desired, hosts), lock_text)
 
 
@@ -38,7 +39,7 @@ def status(stack: str, *, choice: StackChoice) -> int:
 def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
     """Release the locks, no matter who holds them. Check with `lock status` first."""
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
-    with open_hosts(desired) as hosts:
+    with watched_connections() as connections, open_hosts(desired, connections) as hosts:
         return _show(release_locks(desired, hosts, host), released_text)
 
 

@@ -7,6 +7,7 @@ import sys
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_raw
 from cortexctl.operations.adapters import open_hosts, secret_reader
 from cortexctl.operations.addresses import full_address
@@ -38,7 +39,7 @@ def command(
     """Show the log of an instance: of its serving container, else of the newest. Secrets are hidden."""
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
     address = full_address(desired, address)
-    with open_hosts(desired) as hosts:
+    with watched_connections() as connections, open_hosts(desired, connections) as hosts:
         instance = find_instance(desired, address, observe_host_of(desired, address, hosts))
         owned = choose(instance, generation)
         daemon = hosts.daemon(instance.host)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import print_plain, write
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
@@ -23,7 +24,9 @@ def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
     """Write a snapshot of the hosts for `plan --observed`, without secrets or labels of others. Exits 1 if a host could
     not be read; the snapshot records it.
     """
-    observed = take_snapshot(StackReader(stack, choice, SecretMode.SKIP).read().usable)
+    desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
+    with watched_connections() as connections:
+        observed = take_snapshot(desired, connections)
     text = snapshot_to_json(observed)
     if out is None:
         write(text, "json")

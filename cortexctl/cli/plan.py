@@ -9,8 +9,8 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.notes import show_note, usable
 from cortexctl.cli.show import view, view_options
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import write
-from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.apply_options import ALLOW_UNREACHABLE
 from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
 from cortexctl.operations.stack_choice import StackChoice
@@ -55,7 +55,7 @@ def command(
     request = replace(request, allow_unreachable=allow_unreachable)
     inputs = PlanInputs(request, observed, against, probe, no_commands, allow_hub)
     inputs.check()
-    with run_connections() as connections:
+    with watched_connections() as connections:
         desired = usable(read_for_plan(stack, choice, inputs, connections))
         plan = make_plan(desired, choice, inputs, show_note, connections)
     if out:

@@ -7,6 +7,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import RunOutput, with_run_output
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
@@ -44,7 +45,7 @@ def command(
     moves forward again.
     """
     desired = StackReader(stack, choice, SecretMode.SKIP).read().usable
-    with open_hosts(desired) as hosts:
+    with watched_connections() as connections, open_hosts(desired, connections) as hosts:
         plan = plan_rollback_live(desired, full_address(desired, address), generation, hosts)
         if not plan.effective:  # finishes a run that was killed at its very end
             tidy(plan, hosts, output.log.run)

@@ -6,8 +6,8 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
+from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_json
-from cortexctl.operations.adapters import run_connections
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -21,7 +21,7 @@ from cortexctl.render.status import status_json, status_text
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 if one does not serve."""
-    with run_connections() as connections:
+    with watched_connections() as connections:
         desired = read_with_releases(StackReader(stack, choice, SecretMode.SKIP), connections).usable
         status = fleet_status(desired, connections)
     if output_format == "json":

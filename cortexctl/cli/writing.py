@@ -11,12 +11,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.render.sanitise import tame, visible
 from cortexctl.text.json_text import json_text, plain_json
+
+if TYPE_CHECKING:
+    from cortexctl.cli.live_lines import LiveLines
 
 EXACT = {"toml", "diff"}
 """A stack, or a patch for one: the user's own text, which a program reads unchanged."""
@@ -24,15 +27,23 @@ JSON = {"json", "sarif"}
 
 
 class Funnel:
-    """A stream for people: it filters writes, and delegates the rest to the stream."""
+    """A stream for people: it filters writes, and delegates the rest to the stream. `lines`: those at the bottom of its
+    terminal, if it is one.
+    """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, lines: LiveLines | None = None) -> None:
         self.stream = stream
+        self.lines = lines if lines is not None and stream.isatty() else None
 
     def write(self, text: str) -> int:
         styles = self.stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
-        self.stream.write(tame(KNOWN.hide(text), styles=styles))
+        with self.aside(text):
+            self.stream.write(tame(KNOWN.hide(text), styles=styles))
         return len(text)
+
+    def aside(self, text: str) -> AbstractContextManager[None]:
+        """The lines make room for a text that is written to the stream."""
+        return self.lines.aside(text) if self.lines else nullcontext()
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -47,17 +58,34 @@ def funnelled() -> Iterator[None]:
     """During a run stdout and stderr are funnels, also for the output of click and Python."""
     out, err = sys.stdout, sys.stderr
     KNOWN.forget()
-    sys.stdout = cast("TextIO", Funnel(out)) if out else out
-    sys.stderr = cast("TextIO", Funnel(err)) if err else err
+    lines = _live_lines_on(err)
+    sys.stdout = cast("TextIO", Funnel(out, lines)) if out else out
+    sys.stderr = cast("TextIO", Funnel(err, lines)) if err else err
     try:
         yield
     finally:
         sys.stdout, sys.stderr = out, err
 
 
-def beneath(stream: TextIO) -> TextIO:
-    """The stream itself: for live progress, which moves the cursor, and for raw output."""
+def _live_lines_on(stream: TextIO | None) -> LiveLines | None:
+    if not stream or not stream.isatty():
+        return None
+    from cortexctl.cli.live_lines import LiveLines, size_of
+
+    return LiveLines(stream, lambda line: tame(KNOWN.hide(line), styles=True), lambda: size_of(stream))
+
+
+def live_lines() -> LiveLines | None:
+    """The lines at the bottom of the terminal on stderr; None if it is not a terminal."""
+    return sys.stderr.lines if isinstance(sys.stderr, Funnel) else None
+
+
+def _beneath(stream: TextIO) -> TextIO:
     return stream.stream if isinstance(stream, Funnel) else stream
+
+
+def _aside(stream: TextIO, text: str) -> AbstractContextManager[None]:
+    return stream.aside(text) if isinstance(stream, Funnel) else nullcontext()
 
 
 def discard(stream: TextIO) -> None:
@@ -86,7 +114,8 @@ def out_json(value: Any, indent: int | None = 2) -> None:
 
 def out_raw(text: str) -> None:
     """Raw text to stdout, for a user who requests a log with its control characters."""
-    beneath(sys.stdout).write(text)
+    with _aside(sys.stdout, text):
+        _beneath(sys.stdout).write(text)
 
 
 def print_note(text: str) -> None:
@@ -105,16 +134,18 @@ def print_now(text: str) -> None:
     """Our own text from a signal handler. It bypasses the stream, because the handler may interrupt a write to it, and
     streams are not reentrant.
     """
+    lines = live_lines()
     with suppress(OSError):  # the terminal may be gone
-        os.write(2, text.encode())
+        os.write(2, ((lines.erasure() if lines else "") + text).encode())
 
 
 def write(text: str, output_format: str) -> None:
     """To stdout: text in the encoding of the locale; the other formats in UTF-8, as they require."""
     encoding = sys.stdout.encoding if output_format == "text" else "utf-8"
     sys.stdout.flush()
-    sys.stdout.buffer.write(shown(text, output_format).encode(encoding, "backslashreplace"))
-    sys.stdout.buffer.flush()
+    with _aside(sys.stdout, text):
+        sys.stdout.buffer.write(shown(text, output_format).encode(encoding, "backslashreplace"))
+        sys.stdout.buffer.flush()
 
 
 def write_file(file: str, text: str, output_format: str) -> None:

@@ -16,7 +16,7 @@ from cortexctl.instance.secret import hidden, masked
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.roles import role_of
-from cortexctl.operations.adapters import open_hosts, secret_reader
+from cortexctl.operations.adapters import Connections, open_hosts, secret_reader
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of, secret_values
 from cortexctl.operations.log_file import pieces_of
@@ -57,13 +57,20 @@ def diagnose_log(path: str) -> Diagnosed:
 
 
 def diagnose_instance(
-    desired: Desired, stack: str, choice: StackChoice, address: str, generation: int | None
+    desired: Desired,
+    stack: str,
+    choice: StackChoice,
+    address: str,
+    generation: int | None,
+    connections: Connections | None = None,
 ) -> Diagnosed:
-    """`address`: with its host or without. `generation` None: the newest container. Raises UsageError, DaemonError."""
+    """`address`: with its host or without. `generation` None: the newest container. `connections`: of the run. Raises
+    UsageError, DaemonError.
+    """
     from cortexctl.health.health_check import query_health
 
     address = full_address(desired, address)
-    with open_hosts(desired) as hosts:
+    with open_hosts(desired, connections) as hosts:
         instance = find_instance(desired, address, observe_host_of(desired, address, hosts))
         owned = choose(instance, generation) if generation is not None else newest(instance)
         secrets = secret_reader(stack, choice)

@@ -28,7 +28,7 @@ from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observe.model_reading import read_models
-from cortexctl.operations.adapters import model_readers, open_hosts
+from cortexctl.operations.adapters import Connections, model_readers, open_hosts
 from cortexctl.operations.equal_starts import started_as
 from cortexctl.operations.fit_arguments import (
     by_model,
@@ -46,6 +46,7 @@ from cortexctl.plan.capacity.plan_memory import gpu_of_host
 from cortexctl.plan.placement import placed
 from cortexctl.stack.model_folder import UnreadableModel, files_here, read_config, read_headers
 from cortexctl.store.measurements import read_all
+from cortexctl.waiting import UNWATCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +187,15 @@ def _draft_here(args: Mapping[str, Any]) -> Draft | None:
     return read_draft(speculation, files)
 
 
-def fit_stack(wanted: Desired, inputs: FitInputs) -> FitJob:
-    """Every instance; those that cannot be computed are named with the reason. Raises UsageError."""
+def fit_stack(wanted: Desired, inputs: FitInputs, connections: Connections | None = None) -> FitJob:
+    """Every instance; those that cannot be computed are named with the reason. `connections`: of the run. Raises
+    UsageError.
+    """
     configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
     models = {i.model for i in wanted.instances}
     if unknown := sorted((configs.keys() | weights.keys()) - models):
         raise UsageError(f"{wanted.path} has no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
-    desired, files = _read_models(wanted, configs, inputs)
+    desired, files = _read_models(wanted, configs, inputs, connections)
     return fit_models(desired, files, inputs)
 
 
@@ -212,17 +215,19 @@ def fit_models(desired: Desired, files: Mapping[tuple[str, str], ModelFiles], in
 
 
 def _read_models(
-    wanted: Desired, configured: Collection[str], inputs: FitInputs
+    wanted: Desired, configured: Collection[str], inputs: FitInputs, connections: Connections | None
 ) -> tuple[Desired, Mapping[tuple[str, str], ModelFiles]]:
     """The placed stack, and the files of its models: from here, or from their hosts, or the hub."""
     if not inputs.hosts:
         desired, _ = placed(wanted)
-        return desired, read_models(_sources(desired, configured), model_readers(desired, allow_hub=inputs.allow_hub))
-    with open_hosts(wanted) as hosts:
-        observed = observe_identity(wanted, hosts)
+        readers = model_readers(desired, allow_hub=inputs.allow_hub)
+        watch = connections.watch if connections else UNWATCHED
+        return desired, read_models(_sources(desired, configured), readers, watch=watch)
+    with open_hosts(wanted, connections) as hosts:
+        observed = observe_identity(wanted, hosts, hosts.watch)
         desired, _ = placed(wanted, observed)
         readers = model_readers(desired, host=hosts, allow_hub=inputs.allow_hub)
-        return desired, read_models(_sources(desired, configured), readers, observed.by_name())
+        return desired, read_models(_sources(desired, configured), readers, observed.by_name(), hosts.watch)
 
 
 def _sources(desired: Desired, configured: Collection[str]) -> list[ModelSource]:

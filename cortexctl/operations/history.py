@@ -12,7 +12,7 @@ from cortexctl.instance import labels
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
-from cortexctl.operations.adapters import open_hosts
+from cortexctl.operations.adapters import Connections, open_hosts
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import LabelHistory
 from cortexctl.operations.run_log import NO_LOG
@@ -43,10 +43,12 @@ def audit_records(path: Path) -> Iterator[dict[str, Any]]:
         raise UsageError(f"the audit log {path} cannot be read: {cause.strerror}") from None
 
 
-def label_history(desired: Desired, addresses: Sequence[str]) -> LabelHistory:
-    """The history of the containers that the hosts have now. `addresses`: only these. Raises UsageError."""
-    with open_hosts(desired) as hosts:
-        observed = observe_identity(desired, hosts)
+def label_history(desired: Desired, addresses: Sequence[str], connections: Connections | None = None) -> LabelHistory:
+    """The history of the containers that the hosts have now. `addresses`: only these. `connections`: of the run. Raises
+    UsageError.
+    """
+    with open_hosts(desired, connections) as hosts:
+        observed = observe_identity(desired, hosts, hosts.watch)
     rows = _rows(observed, desired)
     unreachable = tuple(h for h in observed.hosts if not h.is_reachable)
     if addresses:

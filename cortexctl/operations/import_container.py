@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
@@ -23,7 +24,7 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.adapters import open_hosts
+from cortexctl.operations.adapters import Connections, open_hosts
 from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
 from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice
@@ -243,9 +244,11 @@ class Import:
         return IgnoredField(change, tuple(self._container(id_).networks) if change.path == NETWORK else ())
 
 
-def open_import(host: str, stack: str, choice: StackChoice, model_text: ModelText) -> Import:
-    """Read the stack and its host. A stack that has hosts and no models yet is enough. Raises BadStack, UsageError and
-    DaemonUnreachable.
+def open_import(
+    host: str, stack: str, choice: StackChoice, model_text: ModelText, connections: Connections | None = None
+) -> Import:
+    """Read the stack and its host. A stack that has hosts and no models yet is enough. `connections`: of the run.
+    Raises BadStack, UsageError and DaemonUnreachable.
     """
     text, probed = _with_probe(stack, choice, model_text)
     at = next((h for h in probed.hosts if h.name == host), None)
@@ -254,8 +257,8 @@ def open_import(host: str, stack: str, choice: StackChoice, model_text: ModelTex
     here = [i for i in probed.instances if i.host == host]
     bare = next(i.spec for i in here if i.model == _PROBE)
     desired = replace(probed, hosts=(at,), instances=tuple(i for i in here if i.model != _PROBE))
-    with open_hosts(desired) as hosts:
-        seen = hosts.observe(host)
+    with open_hosts(desired, connections) as hosts:
+        [seen] = at_once_watched(hosts.observe, [host], hosts.watch)
         if not seen.is_reachable:
             raise DaemonUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
         inspections = hosts.inspect_all(host, [c for c in seen.containers if not labels.owner_of(c.labels)])

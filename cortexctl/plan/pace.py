@@ -1,4 +1,4 @@
-"""Which containers start together, and how long the changes of a host take at most."""
+"""Which containers start together, how long the changes of a host take at most, and how long the rest of a run."""
 
 from __future__ import annotations
 
@@ -39,6 +39,33 @@ def paces(plan: Plan) -> dict[str, Pace]:
         waves[host].setdefault(begins[host, address], []).append(address)
     bounds = _bounds(waits, seconds, starts, plan.parallel_starts)
     return {host: Pace(tuple(map(tuple, waves[host].values())), bound) for host, bound in bounds.items()}
+
+
+class TimeLeft:
+    """The rest of a run, as if each change took the time that its past starts did."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._waits, self._limit = _waits(plan), plan.parallel_starts
+        self._starts = frozenset(s.place for s in plan.steps if isinstance(s.task, StartContainer))
+        self._pauses = {place: max(pauses.values(), default=0) for place, pauses in self._waits.items()}
+        self._expected = {(c.host, c.address): c.cost.expected for c in plan.effective}
+
+    def expected(self, place: Place) -> int | None:
+        """Seconds of a whole change that starts a container; None if no past start is known."""
+        return self._expected.get(place) if place in self._starts else None
+
+    def after(self, ended: Collection[Place], elapsed: Mapping[Place, float]) -> int | None:
+        """Seconds until all changes have ended. `elapsed`: seconds of the changes that have stopped or started a
+        container. None if a change has no past start.
+        """
+        left: dict[Place, int] = {}
+        for place in self._waits.keys() - set(ended):
+            expected = self.expected(place)
+            if expected is None and place in self._starts:
+                return None
+            pause = 0 if place in elapsed else self._pauses[place]
+            left[place] = pause + max(round((expected or 0) - elapsed.get(place, 0)), 0)
+        return _simulated(self._waits, left, self._starts, self._limit)[1]
 
 
 def _waits(plan: Plan) -> Waits:

@@ -15,6 +15,7 @@ from cortexctl.instance.labels import owner
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import CreateContainer
 from cortexctl.render.apply.progress import LiveProgress
+from cortexctl.render.apply.totals import Totals
 from cortexctl.render.plan.phrases import batch_text, rollout_text
 from cortexctl.render.style import Ink
 from tests.applying import stack
@@ -22,6 +23,7 @@ from tests.fakes.world import World
 from tests.memory import config_of
 from tests.next_commands import CommandLine, command_line
 from tests.reading import desired_from, model_text, stack_text
+from tests.screen import Screen
 from tests.waiting import wait_until
 
 SECRET = '{ VLLM_API_KEY = { env = "KEY_OF_THE_OTHER" } }'
@@ -170,22 +172,20 @@ def test_a_length_that_config_json_refutes_is_an_error_without_a_gpu_too(
 
 
 def test_a_finished_step_does_not_stand_below_its_own_line(tmp_path: Path) -> None:
-    """The live region is drawn again before the line of the finished step is printed."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     plan = World("demo", "here").plan(stack(tmp_path, model_text()))
     step = next(s for s in plan.steps if isinstance(s.task, CreateContainer))
-    out = Terminal()
-    with LiveProgress(Ink(enabled=False), {}, 8, lambda: 1.0, out=out) as progress:
+    screen, now = Screen(), 0.0
+    lines = screen.lines()
+    totals = Totals(plan, lambda: now)
+    with LiveProgress(lines, screen.funnel(lines).write, Ink(enabled=False), {}, 8, totals, lambda: now) as progress:
+        now = 1.0
         progress(StepStarted(step))
-        wait_until(lambda: " create vllm-model-tiny" in out.getvalue())
+        wait_until(lambda: " create vllm-model-tiny" in screen.text())
         progress(StepDone(step, 1.9, ""))
-        written = out.getvalue()
+        written = screen.text()
     assert "   created vllm-model-tiny" in written
-    assert " create vllm-model-tiny" not in written.rpartition("   created ")[2]
+    assert " create vllm-model-tiny" not in written
+    assert screen.text() == written.partition("\n")[0], "nothing else stays"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ from cortexctl.text.json_text import json_text
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import inspection
 from tests.forks import ran
+from tests.screen import Screen
 from tests.specs import new_spec
+from tests.views import rich_plan
 
 PACKAGE = Path(__file__).parents[2] / "cortexctl"
 EVIL = (
@@ -280,36 +282,35 @@ def test_json_text_is_the_same_value_without_control_characters(text: str) -> No
     assert "größe 🔑" in json_text("größe 🔑")
 
 
-def test_live_progress_shows_no_markup_and_no_control_characters() -> None:
+@pytest.mark.parametrize("colours", [True, False])
+def test_live_progress_shows_no_markup_and_no_control_characters(*, colours: bool) -> None:
     import io
 
     from cortexctl.apply.events import Progress, RollbackEnded, RollbackStarted
     from cortexctl.plan.action import Action
     from cortexctl.plan.model import Change, InstanceChange
     from cortexctl.render.apply.progress import LiveProgress, PlainProgress
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+    from cortexctl.render.apply.totals import Totals
 
     change = Change(f"here/{EVIL}", "here", "tiny", Action.REPLACE, InstanceChange())
-    for colours in (True, False):
-        plain, live = io.StringIO(), Terminal()
-        for out in (plain, live):
-            make = PlainProgress(out, Ink(colours), {}, 8) if out is plain else LiveProgress(Ink(colours), {}, 8, lambda: 1.0, out=out)  # fmt: skip
-            with make as progress:
-                for event in (
-                    Progress(change.address, EVIL, 1.0),
-                    RollbackStarted(change),
-                    RollbackEnded(change, EVIL),
-                ):
-                    progress(event)
-        assert not raw_in(plain.getvalue(), styles=colours)
-        visible = re.sub(r"\x1b\[(?:\?25[lh]|[0-9]*[ABGK])|\r", "", live.getvalue())  # rich's own: it draws lines again
-        assert not raw_in(re.sub(r"\x1b\[[0-9;]*m", "", visible)), raw_in(re.sub(r"\x1b\[[0-9;]*m", "", visible))
-        assert "PWN" in visible
-        assert "[bold]" in visible.replace("\n", "")
-        assert "\x1b[31mRED" not in visible
+    now = iter(range(1000))
+    totals = Totals(rich_plan(), lambda: float(next(now)))
+    plain, screen = io.StringIO(), Screen(columns=2000)
+    lines = screen.lines()
+    live = LiveProgress(lines, screen.funnel(lines).write, Ink(colours), {}, 8, totals, lambda: 1.0)
+    for progress in (PlainProgress(plain, Ink(colours), {}, 8, totals), live):
+        with progress:
+            progress(Progress(change.address, EVIL, 1.0))
+            lines.draw()
+            progress(RollbackStarted(change))
+            progress(RollbackEnded(change, EVIL))
+    assert not raw_in(plain.getvalue(), styles=colours)
+    ours = re.sub(r"\x1b\[A|\x1b\[J|\r", "", screen.written())  # the lines are drawn again
+    assert not raw_in(re.sub(r"\x1b\[[0-9;]*m", "", ours)), raw_in(re.sub(r"\x1b\[[0-9;]*m", "", ours))
+    assert "gate   " in ours
+    assert "PWN" in ours
+    assert "[bold]" in ours.replace("\n", "")
+    assert "\x1b[31mRED" not in ours
 
 
 OUTSIDE = {"cortexctl.cli.writing", "cortexctl.__main__", "cortexctl.hosts.image_parser_script"}

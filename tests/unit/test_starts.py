@@ -26,6 +26,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
 from cortexctl.plan.steps import CreateContainer, PassGate, RenameContainer, StartContainer, Step
 from cortexctl.render.apply.progress import PlainProgress
+from cortexctl.render.apply.totals import Totals
 from cortexctl.render.plan.terminal import plan_text
 from tests.applying import PLAIN, TWO_HOSTS, crash, locks, serving, stack
 from tests.build import make_container, make_instance, make_plan, make_spec, serving_container
@@ -390,7 +391,7 @@ def test_every_line_of_the_progress_names_its_address(tmp_path: Path) -> None:
     at_once(world, 4)
     plan = world.plan(stack(tmp_path, models(*FOUR)))
     out = io.StringIO()
-    progress = PlainProgress(out, PLAIN, plan.container_names, 6)
+    progress = PlainProgress(out, PLAIN, plan.container_names, 6, Totals(plan, world.clock.elapsed))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     apply_plan(plan, Executor(plan, performer, progress), world.daemons, locks(world, plan), world.recheck)
     lines = [line for line in out.getvalue().splitlines() if "network" not in line]

@@ -1,11 +1,13 @@
-"""Events as they happen: live lines on a terminal, plain lines at a limited pace elsewhere."""
+"""Events as they happen: live lines for a terminal, plain lines at a limited pace elsewhere."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import field
-from typing import TYPE_CHECKING, Self, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import field, replace
+from typing import Protocol, Self, TextIO
 
 from cortexctl.apply.events import (
     LAST_ERROR,
@@ -28,16 +30,16 @@ from cortexctl.plan.steps import (
     PassGate,
     RenameContainer,
     SetRestart,
+    Step,
     TryReach,
 )
+from cortexctl.render.apply.totals import Totals
+from cortexctl.render.columns import columns_of, cut_to
 from cortexctl.render.plan.phrases import bound_text, done_text, task_text
-from cortexctl.render.sanitise import tame, visible
+from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
+from cortexctl.render.waiting import AFTER
 from cortexctl.text.units import show_seconds
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.text import Text
 
 PACE = 10.0
 """Seconds between two plain lines about the same stage."""
@@ -46,12 +48,15 @@ BAR = 24
 
 @dataclass
 class PlainProgress:
-    """One line per step, one per stage of the gate. Safe to call from several threads."""
+    """One line per step, one per stage of the gate, and one per change if there are several. Safe to call from several
+    threads.
+    """
 
     out: TextIO
     ink: Ink
     names: Mapping[str, str]
     width: int
+    totals: Totals
     _last: dict[str, tuple[str, float]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,93 +81,121 @@ class PlainProgress:
             self._last[event.address] = (event.stage, event.seconds)
             where = _where(event.address, self.ink, self.width)
             return f"{where}  {self.ink('...', 'dim')}  {visible(event.stage)}   {event.seconds:.0f}s"
-        return event_line(event, self.ink, self.names, self.width)
+        return ended_lines(event, self.totals, self.ink, self.names, self.width)
 
 
 @dataclass(frozen=True, slots=True)
 class _Doing:
-    """The current work of an instance: its text, its start by the clock, and its share if vLLM reports one."""
+    """The current work at a place: its text, its start by the clock, and its share if vLLM reports one."""
 
+    where: str
     text: str
     began: float
     share: float | None = None
     limit: int | None = None
 
 
+class Terminal(Protocol):
+    """Implemented by `cli.live_lines.LiveLines`."""
+
+    def showing(self, picture: Callable[[os.terminal_size], Sequence[str]]) -> AbstractContextManager[None]: ...
+
+
 @dataclass
 class LiveProgress:
-    """Finished steps scroll by. Below them, one line per instance shows its work, with a clock and a bar."""
+    """What has ended scrolls by. Below it, one line per instance shows its work, with a clock and a bar, and one the
+    whole run. Safe to call from several threads. `terminal`: draws the lines that change. `write`: of the others.
+    `limits`: address -> seconds that its gate may take without progress. `clock`: in seconds.
+    """
 
+    terminal: Terminal
+    write: Callable[[str], object]
     ink: Ink
     names: Mapping[str, str]
     width: int
+    totals: Totals
     clock: Callable[[], float]
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Address -> seconds that its gate may take without progress."""
-    out: TextIO | None = None
-    """A terminal. Default: stderr."""
     _running: dict[str, _Doing] = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _live: Live | None = None
 
     def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=self.out, stderr=True, highlight=False)
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._shown)
-        self._live.start()
+        self._open.enter_context(self.terminal.showing(self.lines))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._open.close()
 
     def __call__(self, event: Event) -> None:
-        from rich.text import Text
-
         with self._guard:
-            self._note(event)
-            line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names, self.width)
-        if self._live and line:
-            self._live.refresh()  # before the line, or what has just ended would stand below it until the next refresh
-            self._live.console.print(Text.from_ansi(tame(line, styles=True)))
+            self._follow(event)
+            ended = ended_lines(event, self.totals, self.ink, self.names, self.width)
+        if ended:
+            self.write(f"{ended}\n")
 
-    def _note(self, event: Event) -> None:
+    def _follow(self, event: Event) -> None:
         match event:
             case StepStarted(step) if not isinstance(step.task, SetRestart | RenameContainer):
                 limit = self.limits.get(step.address) if isinstance(step.task, PassGate) else None
-                doing = _Doing(task_text(step.task, self.names), self.clock(), limit=limit)
-                self._running[step.address or step.host] = doing
+                text = task_text(step.task, self.names)
+                self._running[_key(step)] = _Doing(step.address or step.host, text, self.clock(), limit=limit)
             case Progress(address, stage, _, share):
-                began = self._running[address].began if address in self._running else self.clock()
-                limit = self._running[address].limit if address in self._running else None
-                self._running[address] = _Doing(f"gate   {stage}", began, share, limit)
+                doing = self._running.get(address) or _Doing(address, "", self.clock())
+                self._running[address] = replace(doing, text=f"gate   {stage}", share=share)
             case HookStarted(hook, address, host):
+                where = address or host
                 text = f"hook {hook.on} {hook.name}"
-                self._running[address or host or hook.on] = _Doing(text, self.clock(), limit=hook.timeout)
+                self._running[where or hook.on] = _Doing(where or hook.on, text, self.clock(), limit=hook.timeout)
             case HookEnded(hook, _, address, host):
                 self._running.pop(address or host or hook.on, None)
             case StepDone(step) | StepFailed(step):
-                self._running.pop(step.address or step.host, None)
+                self._running.pop(_key(step), None)
             case RollbackEnded(change):
                 self._running.pop(change.address, None)
 
-    def _shown(self) -> Text:
-        from rich.text import Text
-
+    def lines(self, size: os.terminal_size) -> Sequence[str]:
+        """The lines for a terminal of this size; none in the first second of a run."""
         with self._guard:
-            running = sorted(self._running.items())
-        lines = (self._line(address, doing) for address, doing in running)
-        return Text.from_ansi(tame("\n".join(lines), styles=True))
+            if self.totals.elapsed < AFTER:
+                return []
+            running = sorted(self._running.values(), key=lambda doing: doing.where)[: size.lines - 1]
+            return [*(self._line(doing, size.columns) for doing in running), self.ink(self.totals.text(), "dim")]
 
-    def _line(self, address: str, doing: _Doing) -> str:
-        full = round(BAR * doing.share) if doing.share is not None else 0
-        bar = "" if doing.share is None else "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim")
-        clock = show_seconds(self.clock() - doing.began)
-        limit = self.ink(f", {bound_text(doing.limit)}", "dim") if doing.limit else ""
-        where = _where(address, self.ink, self.width)
-        return f"{where}  {self.ink('..', 'cyan')}   {visible(doing.text)}{bar}   {clock}{limit}"
+    def _line(self, doing: _Doing, columns: int) -> str:
+        """The clock stays visible: in a narrow window the bar is left out, and then the text is cut."""
+        host = doing.where.partition("/")[0]
+        clock = self.totals.of_change((host, doing.where)) or show_seconds(self.clock() - doing.began)
+        limit = self.ink(f", {bound_text(doing.limit)}", "dim") if doing.limit and " of " not in clock else ""
+        head = f"{_where(doing.where, self.ink, self.width)}  {self.ink('..', 'cyan')}   "
+        text, room = visible(doing.text), columns - columns_of(f"{head}   {clock}")
+        bar = _bar(doing.share, self.ink)
+        if columns_of(text + bar + limit) > room:
+            limit = ""
+        if columns_of(text + bar) > room:
+            bar = ""
+        return f"{head}{cut_to(text, room)}{bar}   {clock}{limit}"
+
+
+def _key(step: Step) -> str:
+    return step.address or f"{step.host} {step.id}"
+
+
+def _bar(share: float | None, ink: Ink) -> str:
+    if share is None:
+        return ""
+    full = round(BAR * share)
+    return "  " + ink("#" * full, "cyan") + ink("." * (BAR - full), "dim")
+
+
+def ended_lines(event: Event, totals: Totals, ink: Ink, names: Mapping[str, str], width: int) -> str:
+    """`event_line`. The last step of a change has one more line, if there are several changes: how many are done."""
+    line = event_line(event, ink, names, width)
+    if not totals.note(event) or not isinstance(event, StepDone) or totals.count < 2:
+        return line
+    where = _where(event.step.address, ink, width)
+    done = f"{where}  {ink('done', 'green')} {totals.share()}   {ink(show_seconds(totals.elapsed), 'dim')}"
+    return f"{line}\n{done}" if line else done
 
 
 def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> str:
