@@ -15,16 +15,20 @@ from typing import Any
 from cortexctl.decoding.decode import read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.hook import Hook
+from cortexctl.desired.stack import Policy
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.codec import spec_to_dict
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast_json import instance_to_dict, line_to_dict
 from cortexctl.plan.model import (
     FORMAT_VERSION,
     Change,
+    ContainerRef,
     InstanceChange,
     Plan,
     PlannedHost,
+    PlannedImage,
 )
 from cortexctl.plan.planfile_read import plan_from_dict
 from cortexctl.plan.steps import KIND_OF, Step
@@ -36,6 +40,8 @@ _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 _PLAIN = re.compile(r"[\w./][\w./-]{0,200}", re.ASCII)
 _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
 """Facts about a host, as far as the stack declares them."""
+
+_DETAIL = tuple(f.name for f in dataclasses.fields(InstanceChange) if f.name not in {"before", "after"})
 
 
 class NotAPlan(ValueError):
@@ -50,6 +56,7 @@ class NotAPlan(ValueError):
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """Plain JSON values in a stable order."""
+    shared = _Shared()
     document = {
         "format_version": FORMAT_VERSION,
         "stack": {"name": plan.stack, "path": plan.stack_path, "digest": plan.stack_digest, "env": plan.env},
@@ -58,7 +65,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "selection": list(plan.selection),
         **_invocation_to_dict(plan.invocation),
         "hosts": [_host_to_dict(h) for h in plan.hosts],
-        "changes": [_change_to_dict(c) for c in plan.changes],
+        "changes": [_change_to_dict(c, shared) for c in plan.changes],
         "steps": [_step_to_dict(s) for s in plan.steps],
         "rollouts": [dataclasses.asdict(r) for r in plan.rollouts],
         "max_failures": plan.max_failures,
@@ -140,9 +147,28 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
     }
 
 
-def _change_to_dict(change: Change) -> dict[str, Any]:
+class _Shared:
+    """The values that many changes share, each converted once."""
+
+    def __init__(self) -> None:
+        self._specs: dict[int, tuple[Spec, dict[str, Any]]] = {}
+        self._policies: dict[int, tuple[Policy, dict[str, Any]]] = {}
+
+    def spec(self, spec: Spec | None) -> dict[str, Any] | None:
+        if spec is None:
+            return None
+        if id(spec) not in self._specs:
+            self._specs[id(spec)] = spec, spec_to_dict(spec)
+        return self._specs[id(spec)][1]
+
+    def policy(self, policy: Policy) -> dict[str, Any]:
+        if id(policy) not in self._policies:
+            self._policies[id(policy)] = policy, dataclasses.asdict(policy)
+        return self._policies[id(policy)][1]
+
+
+def _change_to_dict(change: Change, shared: _Shared) -> dict[str, Any]:
     """The fields of every change, and under `instance` the change to the containers there."""
-    before, after = change.detail.before, change.detail.after
     return {
         "address": change.address,
         "host": change.host,
@@ -154,8 +180,8 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "replace_paths": [f.path for f in change.fields if change.action is Action.REPLACE and not f.in_place],
         "sensitive_paths": [f.path for f in change.fields if f.sensitive],
         "fields": [dataclasses.asdict(f) for f in change.fields],
-        "before": spec_to_dict(before) if before else None,
-        "after": spec_to_dict(after) if after else None,
+        "before": shared.spec(change.detail.before),
+        "after": shared.spec(change.detail.after),
         "cost": {
             "down": change.cost.down,
             "at_most_seconds": change.cost.at_most,
@@ -163,14 +189,24 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
             "starts": change.cost.starts,
             "stops": change.cost.stops,
         },
-        "instance": _instance_to_dict(change.detail),
+        "instance": _instance_to_dict(change.detail, shared),
     }
 
 
-def _instance_to_dict(detail: InstanceChange) -> dict[str, Any]:
+def _instance_to_dict(detail: InstanceChange, shared: _Shared) -> dict[str, Any]:
     """All fields except the two specs, which are stored beside it."""
-    apart = dataclasses.replace(detail, before=None, after=None)
-    return {key: value for key, value in dataclasses.asdict(apart).items() if key not in {"before", "after"}}
+    values = {name: getattr(detail, name) for name in _DETAIL}
+    return {
+        name: shared.policy(value) if isinstance(value, Policy) else _refs_to_dict(value)
+        for name, value in values.items()
+    }
+
+
+def _refs_to_dict(value: Any) -> Any:
+    """Containers and images as tables; other values are plain."""
+    if isinstance(value, tuple):
+        return tuple(_refs_to_dict(v) for v in value)
+    return dataclasses.asdict(value) if isinstance(value, ContainerRef | PlannedImage) else value
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:

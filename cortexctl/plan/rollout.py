@@ -20,9 +20,10 @@ Place = tuple[str, str]
 def canaries_of(desired: Desired) -> frozenset[Place]:
     """The instances that go first: `canary` of each model, in the order of hosts and addresses, changed or not."""
     canaries: set[Place] = set()
-    by_model: dict[str, list[Instance]] = defaultdict(list)
-    for instance in desired.instances:
-        by_model[instance.model].append(instance)
+    by_model: dict[str, list[Instance]] = {i.model: [] for i in desired.instances if i.canary}
+    for instance in desired.instances if by_model else ():
+        if instance.model in by_model:
+            by_model[instance.model].append(instance)
     for instances in by_model.values():
         places = sorted((i.host, i.address) for i in instances)
         canaries |= set(places[: instances[0].canary])

@@ -37,6 +37,8 @@ class Selection:
 
     def wants_instance(self, address: str, model: str) -> bool:
         """By its names alone, regardless of the selected hosts."""
+        if not self.target and not self.exclude:
+            return True
         names = names_of(address, model)
         return (not self.target or matches(self.target, *names)) and not matches(self.exclude, *names)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Some languages, and emoji, need them."""
+_WITHOUT_TEXT = frozenset({int, float, bool, type(None)})
 _TAME = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -72,19 +74,21 @@ def all_visible(value: Any) -> Any:
 
     Parts that need no change are returned unchanged, which is nearly always the whole value.
     """
-    if type(value) is str:  # an enum's member is a str, too, and stays a member
+    kind = type(value)
+    if kind is str:  # an enum's member is a str, too, and stays a member
         return visible(value)
+    if kind in _WITHOUT_TEXT:
+        return value
     if isinstance(value, tuple | list):
         parts = [all_visible(v) for v in value]
-        return value if _same(parts, value) else type(value)(parts)
+        return value if all(map(operator.is_, parts, value)) else kind(parts)
     if isinstance(value, Mapping):
-        return {all_visible(k): all_visible(v) for k, v in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        before = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        after = {name: all_visible(part) for name, part in before.items()}
-        return value if _same(after.values(), before.values()) else replace(value, **after)
-    return value
-
-
-def _same(parts: Iterable[Any], others: Iterable[Any]) -> bool:
-    return all(a is b or (isinstance(a, dict) and a == b) for a, b in zip(parts, others, strict=True))
+        items = {all_visible(k): all_visible(v) for k, v in value.items()}
+        return value if items == value else items
+    changed = {}
+    for name in getattr(kind, "__dataclass_fields__", ()):
+        before = getattr(value, name)
+        after = all_visible(before)
+        if after is not before:
+            changed[name] = after
+    return replace(value, **changed) if changed else value

@@ -146,11 +146,12 @@ class _OneHost:
         if self.is_judged:
             yield from self._orphans()
             yield from self._misplaced()
+        blocked = _Blocked(self.wanted)
         alone = self.here.ownership.left_alone
-        yield from (self._unmanaged(a.container, describe_left_alone(a)) for a in alone)
+        yield from (self._unmanaged(a.container, blocked, describe_left_alone(a)) for a in alone)
         adopted = {o.container.id for i in self.existing.values() for o in i.all if o.imported}
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
-        yield from (self._unmanaged(c) for c in others)
+        yield from (self._unmanaged(c, blocked) for c in others)
 
     def notes(self, only: DriftSelection) -> Iterator[Note]:
         for instance in self._instances():
@@ -204,7 +205,7 @@ class _OneHost:
     def _is_ours(self, container: ObservedContainer) -> bool:
         return labels.owner_of(container.labels) == self.desired.owner
 
-    def _unmanaged(self, container: ObservedContainer, why: str = "") -> Finding:
+    def _unmanaged(self, container: ObservedContainer, blocked: _Blocked, why: str = "") -> Finding:
         """Named after the instance that it blocks, if any. `why`: the reason why a container with our labels is not
         ours.
         """
@@ -213,17 +214,38 @@ class _OneHost:
             Kind.UNMANAGED, Code.LEFT_ALONE if why else Code.FOREIGN, host, f"{host}/{container.name}", "",
             container.name, "container", actual=container.state, detail=why or labels.owner_of(container.labels),
         )  # fmt: skip
-        for instance in self.wanted.values():
-            if container.name == labels.serving_name(instance.model, instance.ordinal):
-                return replace(finding, code=Code.NAME_TAKEN, path="name", expected=instance.address)
+        instance, port = blocked.by(container)
+        if instance is None:
+            return finding
+        if not port:
+            return replace(finding, code=Code.NAME_TAKEN, path="name", expected=instance.address)
+        return replace(finding, code=Code.PORT_TAKEN, path="publish", expected=instance.address, actual=port)
+
+
+class _Blocked:
+    """The instances of a host by what each needs for itself: its name, and its port."""
+
+    def __init__(self, wanted: Mapping[str, Instance]) -> None:
+        self._instances = list(wanted.values())
+        self._names: dict[str, int] = {}
+        self._ports: dict[int, list[tuple[int, str]]] = {}
+        for number, instance in enumerate(self._instances):
+            self._names.setdefault(labels.serving_name(instance.model, instance.ordinal), number)
             publish = instance.spec.container.publish
-            for bound in container.ports if publish and publish.port else ():
-                if publish and bound.port == publish.port and overlap(bound.address, publish.address):
-                    port = f"{bound.address}:{bound.port}"
-                    return replace(
-                        finding, code=Code.PORT_TAKEN, path="publish", expected=instance.address, actual=port
-                    )
-        return finding
+            if publish and publish.port:
+                self._ports.setdefault(publish.port, []).append((number, publish.address))
+
+    def by(self, container: ObservedContainer) -> tuple[Instance | None, str]:
+        """The first instance that a container blocks, and the port that both need; empty if it is the name."""
+        ports = [
+            (number, f"{bound.address}:{bound.port}")
+            for bound in container.ports
+            for number, address in self._ports.get(bound.port, ())
+            if overlap(bound.address, address)
+        ]
+        named = [(self._names[container.name], "")] if container.name in self._names else []
+        number, port = min([*named, *ports], key=lambda one: one[0], default=(None, ""))
+        return (None if number is None else self._instances[number]), port
 
 
 def _is_passed_over(finding: Finding, patterns: Iterable[str], paths: Iterable[str]) -> bool:
