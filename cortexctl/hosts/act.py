@@ -1,4 +1,4 @@
-"""Acting on one host's daemon, over docker-py's low-level client. Loaded only if there is something to do.
+"""Acting on one host's daemon. Loaded only if there is something to do; docker-py only for a registry.
 
 Every call is an "ensure", and none touches a container without our stack's label.
 """
@@ -6,19 +6,15 @@ Every call is an "ensure", and none touches a container without our stack's labe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-import docker
-import docker.errors
-import docker.types
-
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
 from cortexctl.hosts import http, lock, lock_volume, log, network, podman, read, record_volumes
-from cortexctl.hosts.client import docker_client
+from cortexctl.hosts.container_config import container_config, cpu_limit, memory_limit
 from cortexctl.hosts.container_reach import ContainerReach
-from cortexctl.hosts.host_config import host_config
+from cortexctl.hosts.daemon_api import DaemonApi, Missing, Refusal
 from cortexctl.hosts.own_labels import OwnLabels
 from cortexctl.hosts.proven_forwards import ProvenForwards
 from cortexctl.hosts.translate_errors import reading, translated_errors
@@ -27,8 +23,7 @@ from cortexctl.instance import labels
 from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.shape import STOP_SIGNAL
-from cortexctl.instance.spec import CPU_PERIOD, InPlace, Spec
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_labels,
@@ -41,7 +36,7 @@ from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
 
 REQUEST_TIMEOUT = 60
-"""Seconds; docker-py adds a stop's own grace to it."""
+"""Seconds; a stop may take its own grace longer."""
 
 
 class DockerDaemon:
@@ -59,12 +54,9 @@ class DockerDaemon:
         self._first_runs: set[str] = set()
         """Ids of containers that were started here for the first time."""
         with reading(at, "its version"):
-            self._api = docker_client(at.transport, REQUEST_TIMEOUT)
+            self._api = DaemonApi(at.transport, REQUEST_TIMEOUT)
         self._is_podman = is_podman(self._api.server)
         self._own_labels = OwnLabels(self._api)
-
-    def close(self) -> None:
-        self._api.close()
 
     def image(self, reference: str) -> ImageFacts:
         """On the host, else in its registry (the daemon asks it, with this machine's docker login)."""
@@ -75,8 +67,8 @@ class DockerDaemon:
     def registry_image(self, reference: str) -> ImageFacts:
         """An image that the host does not have."""
         try:
-            with self._translated_errors("look up an image"):
-                described = DISTRIBUTION(self._api.inspect_distribution(reference))
+            with self._registry("look up an image") as api:
+                described = DISTRIBUTION(api.inspect_distribution(reference))
             return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
         except DaemonRefused as cause:
             return ImageFacts(reference, "missing", problem=str(cause))
@@ -84,8 +76,8 @@ class DockerDaemon:
     def pull(self, reference: str, digest: str) -> None:
         pinned = replace(split_image(reference), tag=None).pinned(digest)  # docker-py sends a tag or a digest
         try:
-            with self._translated_errors(f"pull {reference}"):
-                for line in self._api.pull(pinned, stream=True, decode=True):
+            with self._registry(f"pull {reference}") as api:
+                for line in api.pull(pinned, stream=True, decode=True):
                     if "error" in PULLED(line):
                         raise ImageUnavailable(f"{self._at.name}: cannot pull {reference}: {line['error']}")
         except DaemonRefused as cause:
@@ -104,22 +96,9 @@ class DockerDaemon:
         restart = podman.policy_of_new(self._at.name, spec) if self._is_podman else podman.NO_RESTART
         with self._translated_errors(f"create {launch.name}"):
             try:
-                answer = self._api.create_container(
-                    image=launch.image,
-                    name=launch.name,
-                    entrypoint=list(launch.entrypoint),
-                    command=list(launch.command),
-                    environment={**spec.container.env, **launch.secrets},
-                    labels=dict(launch.labels),
-                    ports=[spec.container.port] if spec.container.publish else None,
-                    host_config=host_config(self._api, spec, restart),
-                    networking_config=self._api.create_networking_config(
-                        {spec.container.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
-                    ),
-                    stop_signal=STOP_SIGNAL,
-                )
+                answer = self._api.create_container(launch.name, container_config(launch, restart))
                 self._created[launch.name] = CREATED(answer)["Id"]
-            except docker.errors.APIError as cause:
+            except Refusal as cause:
                 if not podman.is_taken(cause) or not self._is_there(launch.name, spec):
                     raise
             if self._is_podman:
@@ -149,28 +128,23 @@ class DockerDaemon:
             if state.get("Paused"):
                 self._api.unpause(container)
             if state.get("Running") or state.get("Restarting"):
-                self._api.stop(container, timeout=timeout)
+                self._api.stop(container, timeout)
 
     def set_restart(self, container: str, policy: str) -> None:
         with self._translated_errors("change the restart policy of", container):
             container = self._created.get(container, container)
             inspected = self._ours(container)
             if not (self._is_podman and podman.has_policy(inspected, policy)):
-                self._update(inspected, restart_policy={"Name": policy})
+                self._update(inspected, {"RestartPolicy": {"Name": policy}})
 
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
-        limits: dict[str, Any] = {}
-        if memory is not None:
-            limits |= {"mem_limit": memory, "memswap_limit": memory}
-        if cpus is not None:
-            limits |= {"cpu_period": CPU_PERIOD, "cpu_quota": round(cpus * CPU_PERIOD)}
         with self._translated_errors("change the limits of", container):
-            self._update(self._ours(container), **limits)
+            self._update(self._ours(container), {**memory_limit(memory), **cpu_limit(cpus)})
 
-    def _update(self, inspected: Mapping[str, Any], **changes: Any) -> None:
+    def _update(self, inspected: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         try:
-            self._api.update_container(inspected["Id"], **changes)
-        except docker.errors.APIError as cause:
+            self._api.update_container(inspected["Id"], changes)
+        except Refusal as cause:
             name = inspected["Name"].lstrip("/")
             refusal = podman.refusal_of_update(self._at.name, name, cause) if self._is_podman else None
             raise refusal or cause from cause
@@ -187,7 +161,7 @@ class DockerDaemon:
             container = self._created.get(container, container)
             try:
                 known = self._ours(container)["Name"].lstrip("/")
-            except docker.errors.NotFound:
+            except Missing:
                 if self._ours(name):  # renamed by a run that died right after
                     return
                 raise
@@ -200,8 +174,8 @@ class DockerDaemon:
             try:
                 inspected = self._ours(container)
                 made_by_us = inspected["Id"] not in self._adopted  # anonymous volumes of others may contain weights
-                self._api.remove_container(container, force=True, v=made_by_us)
-            except docker.errors.NotFound:
+                self._api.remove_container(container, volumes=made_by_us)
+            except Missing:
                 return
 
     def state(self, container: str) -> ContainerState:
@@ -277,7 +251,7 @@ class DockerDaemon:
         with self._translated_errors("release the lock"):
             try:
                 self._api.remove_volume(lock.volume_name(owner), force=True)
-            except docker.errors.NotFound:
+            except Missing:
                 return
 
     def read_record(self, owner: str) -> HostRecord:
@@ -308,19 +282,19 @@ class DockerDaemon:
         with self._translated_errors("connect", container):
             inspected = self._ours(container)
             if network not in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}):
-                self._api.connect_container_to_network(container, network)
+                self._api.connect(container, network)
 
     def _unless_gone(self, container: str) -> Any:
         """As `_ours`; None if two answers agree that it is gone. A container that is wrongly treated as gone would keep
         running beside its successor, and no later plan would find it.
         """
         for _ in range(2):
-            with suppress(docker.errors.NotFound):
+            with suppress(Missing):
                 return self._ours(container)
         return None
 
     def _ours(self, container: str) -> Any:
-        """Inspect a container, and refuse it if it is not ours. Raises docker's NotFound."""
+        """Inspect a container, and refuse it if it is not ours. Raises Missing."""
         inspected = TOUCHED(self._api.inspect_container(container))
         is_ours = labels.owner_of(parse_labels(inspected)) == self._owner
         if inspected["Id"] in self._adopted or (is_ours and inspected["Id"] in self._created.values()):
@@ -342,3 +316,13 @@ class DockerDaemon:
 
     def _translated_errors(self, what: str, container: str = "") -> AbstractContextManager[None]:
         return translated_errors(self._at, what, container)
+
+    @contextmanager
+    def _registry(self, what: str) -> Iterator[Any]:
+        """docker-py, which finds this machine's logins of registries."""
+        from cortexctl.hosts.client import as_our_errors, docker_client
+
+        with reading(self._at, "its version"):
+            api = docker_client(self._at.transport, REQUEST_TIMEOUT)
+        with closing(api), self._translated_errors(what), as_our_errors():
+            yield api

@@ -1,18 +1,23 @@
-"""docker-py's low-level client over a host's transport. Its own transports are not used: its ssh takes a handshake per
-request, and its TLS is overridden by variables of the environment.
+"""docker-py's low-level client over a host's transport, for registries and probes. Its own transports are not used: its
+ssh takes a handshake per request, and its TLS is overridden by variables of the environment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import docker
+import docker.errors
+import requests.exceptions
 import urllib3.connection
 import urllib3.connectionpool
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from cortexctl.errors import DaemonError
-from cortexctl.hosts.http import get
+from cortexctl.hosts.daemon_api import Lost, Missing, Refusal
+from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.transport import Transport
 from cortexctl.observed.daemon_json import VERSION
 
@@ -20,21 +25,26 @@ PREFIX = "http+docker://"
 """The scheme of docker-py for a connection without a network address."""
 
 
-class DockerClient(docker.APIClient):
-    """`server`: the Server header of the daemon's answers."""
-
-    server: str = ""
-
-
-def docker_client(transport: Transport, timeout: float) -> DockerClient:
+def docker_client(transport: Transport, timeout: float) -> docker.APIClient:
     """A client that uses the daemon's own API version. `timeout`: seconds per request. Raises DaemonError."""
     version = get(transport, "/version", VERSION)
-    api = DockerClient(base_url="unix:///unused", version=str(version.content["ApiVersion"]), timeout=int(timeout))
-    api.server = version.daemon
+    api = docker.APIClient(base_url="unix:///unused", version=str(version.content["ApiVersion"]), timeout=int(timeout))
     api.mount(PREFIX, _Adapter(transport, timeout))
     api.trust_env = False  # no proxy leads to a daemon; to search the environment for one costs half of a request
     api.headers["Connection"] = "close"  # a connection that waited may be dead, and a change must not be sent twice
     return api
+
+
+@contextmanager
+def as_our_errors() -> Iterator[None]:
+    """Raises Refusal, Missing and Lost for docker-py's errors inside the block."""
+    try:
+        yield
+    except docker.errors.APIError as cause:
+        status, text = cause.status_code or 0, str(cause.explanation or cause)
+        raise (Missing if status == NOT_FOUND else Refusal)(status, text) from cause
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
+        raise Lost from cause
 
 
 class _Connection(urllib3.connection.HTTPConnection):

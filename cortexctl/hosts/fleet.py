@@ -187,11 +187,6 @@ class DockerDaemons:
     def left_by_killed_runs(self, hosts: Sequence[str]) -> list[str]:
         return read.left_by_killed_runs([self._at(host) for host in hosts], self._owner)
 
-    def close(self) -> None:
-        """The connections stay open for the rest of the run."""
-        for daemon in self._open.values():
-            daemon.close()
-
 
 @contextmanager
 def open_hosts(
@@ -201,6 +196,4 @@ def open_hosts(
     where the paths of TLS files start. `connections`: of a run that closes them itself.
     """
     with closing(Connections()) if connections is None else nullcontext(connections) as of_run:
-        daemons = DockerDaemons({h.name: h for h in hosts}, owner, folder, of_run)
-        with closing(daemons):
-            yield daemons
+        yield DockerDaemons({h.name: h for h in hosts}, owner, folder, of_run)

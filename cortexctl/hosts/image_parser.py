@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from cortexctl.hosts import temporary
-from cortexctl.hosts.client import docker_client
+from cortexctl.hosts.client import as_our_errors, docker_client
 from cortexctl.hosts.http import daemon_time
 from cortexctl.hosts.temporary import Temporary
 from cortexctl.hosts.translate_errors import reading, translated_errors
@@ -41,7 +41,7 @@ def probe_parser(at: Connection, owner: str, image: str, program: str, lines: Se
     """
     with reading(at, "its version"):
         api = docker_client(at.transport, REQUEST_TIMEOUT)
-    with closing(api), translated_errors(at, "run a probe"):
+    with closing(api), translated_errors(at, "run a probe"), as_our_errors():
         temporary.remove_left(api, owner, TIME_LIMIT, partial(daemon_time, at.transport))
         script = files("cortexctl.hosts").joinpath("image_parser_script.py").read_text(encoding="utf-8")
         arguments = (program, str(TIME_LIMIT), *(json.dumps(line) for line in lines))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import docker
-import docker.errors
-
 from cortexctl.hosts import lock
+from cortexctl.hosts.daemon_api import DaemonApi, Refusal
 from cortexctl.hosts.podman import is_taken
 from cortexctl.observed.container_list import parse_volume_labels
 from cortexctl.observed.lock_holder import LockInfo
@@ -14,14 +12,14 @@ TRIES = 3
 """Requests in which the volume is created by another run each time, and removed again before the next request."""
 
 
-def take(api: docker.APIClient, owner: str, wanted: LockInfo) -> LockInfo:
+def take(api: DaemonApi, owner: str, wanted: LockInfo) -> LockInfo:
     """The holder. Docker returns an existing volume; Podman refuses to create one that another request is creating.
-    Raises docker-py's APIError.
+    Raises Refusal.
     """
     for left in reversed(range(TRIES)):
         try:
             volume = api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
-        except docker.errors.APIError as cause:
+        except Refusal as cause:
             if not is_taken(cause) or not left:
                 raise
         else:

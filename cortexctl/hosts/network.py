@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import docker
-import docker.errors
-
+from cortexctl.hosts.daemon_api import DaemonApi, Refusal
 from cortexctl.hosts.podman import is_taken
 from cortexctl.instance.labels import owner_labels, owner_of
 from cortexctl.observed.daemon_json import CREATED, NETWORKS
@@ -18,37 +16,37 @@ TRIES = 10
 """Attempts of a start that meets a second network each time. There are never more than a few requests at once."""
 
 
-def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
-    """Whether it is new, and ours. Raises docker-py's APIError."""
+def ensure(api: DaemonApi, name: str, owner: str) -> bool:
+    """Whether it is new, and ours. Raises Refusal."""
     created = ""
     if not _named(api, name):
         try:
-            answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
+            answer = api.create_network(name, owner_labels(owner))
             created = CREATED(answer)["Id"]
-        except docker.errors.APIError as cause:
+        except Refusal as cause:
             if not is_taken(cause):
                 raise
     id_ = _only_one(api, name)
     return bool(created) and id_ == created
 
 
-def start_on(api: docker.APIClient, name: str, container: str) -> None:
+def start_on(api: DaemonApi, name: str, container: str) -> None:
     """Start a container on this network, also if another run's request, in progress when ours was answered, has just
-    created a second one. Raises docker-py's APIError.
+    created a second one. Raises Refusal.
     """
     for left in reversed(range(TRIES)):
         try:
             api.start(container)
             return
-        except docker.errors.APIError as cause:
-            if "is ambiguous" not in (cause.explanation or "") or not left:
+        except Refusal as cause:
+            if "is ambiguous" not in cause.explanation or not left:
                 raise
             _only_one(api, name)
 
 
-def remove(api: docker.APIClient, name: str, owner: str) -> bool:
-    """Whether it is gone. Removes it only if we created it for this owner and no container uses it. Raises docker-py's
-    APIError.
+def remove(api: DaemonApi, name: str, owner: str) -> bool:
+    """Whether it is gone. Removes it only if we created it for this owner and no container uses it. Raises
+    Refusal.
     """
     for network in _named(api, name):
         if owner_of(network.get("Labels") or {}) != owner or _is_in_use(api, network["Id"]):
@@ -57,13 +55,13 @@ def remove(api: docker.APIClient, name: str, owner: str) -> bool:
     return True
 
 
-def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
+def _named(api: DaemonApi, name: str) -> list[dict[str, Any]]:
     """Those with exactly this name (the daemon's own filter also matches parts of it), the oldest first."""
-    networks = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
+    networks = [n for n in NETWORKS(api.networks(name)) if n["Name"] == name]
     return sorted(networks, key=lambda n: (n["Created"], n["Id"]))
 
 
-def _only_one(api: docker.APIClient, name: str) -> str:
+def _only_one(api: DaemonApi, name: str) -> str:
     """Its id, empty if it was removed meanwhile. Of those that cortexctl created, the oldest stays: daemons up to 24
     create two of one name for two simultaneous requests, and start nothing on either from then on
     (https://github.com/moby/moby/issues/20648).
@@ -76,9 +74,9 @@ def _only_one(api: docker.APIClient, name: str) -> str:
     return str(networks[0]["Id"]) if networks else ""
 
 
-def _is_in_use(api: docker.APIClient, id_: str) -> bool:
+def _is_in_use(api: DaemonApi, id_: str) -> bool:
     """Stopped containers count, too: a container remembers its network by id, and never starts again without it."""
-    return bool(api.containers(all=True, quiet=True, filters={"network": id_}))
+    return bool(api.containers_on(id_))
 
 
 @contextmanager
@@ -86,6 +84,6 @@ def _never_mind(*statuses: int) -> Iterator[None]:
     """Ignores refusals with these statuses."""
     try:
         yield
-    except docker.errors.APIError as cause:
-        if cause.status_code not in statuses:
+    except Refusal as cause:
+        if cause.status not in statuses:
             raise

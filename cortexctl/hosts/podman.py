@@ -7,16 +7,13 @@ get its labels or a refusal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cortexctl.errors import DaemonRefused
+from cortexctl.hosts.daemon_api import DaemonApi, Refusal
 from cortexctl.hosts.http import NOT_FOUND
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.daemon_json import TOUCHED
-
-if TYPE_CHECKING:
-    import docker
-    from docker.errors import APIError
 
 CONFLICT, SERVER_ERROR = 409, 500
 NO_RESTART = "no"
@@ -24,11 +21,11 @@ _TAKEN = ("already in use", "already used", "already exists")
 """Podman's messages for the name of a container, of a network and of a volume."""
 
 
-def is_taken(cause: APIError) -> bool:
+def is_taken(cause: Refusal) -> bool:
     """Whether a name is taken: Docker answers with status 409, Podman with 500."""
-    if cause.status_code == SERVER_ERROR:
-        return any(text in str(cause.explanation or "") for text in _TAKEN)
-    return cause.status_code == CONFLICT
+    if cause.status == SERVER_ERROR:
+        return any(text in cause.explanation for text in _TAKEN)
+    return cause.status == CONFLICT
 
 
 def policy_of_new(host: str, spec: Spec) -> str:
@@ -44,15 +41,15 @@ def policy_of_new(host: str, spec: Spec) -> str:
     return spec.container.restart
 
 
-def refuse_without_gpus(api: docker.APIClient, host: str, container: str, spec: Spec) -> None:
+def refuse_without_gpus(api: DaemonApi, host: str, container: str, spec: Spec) -> None:
     """Raises DaemonRefused, and removes the new container, if the daemon dropped the request for GPUs. Raises
-    docker-py's APIError.
+    Refusal.
     """
     if not spec.container.gpus:
         return
     inspected = TOUCHED(api.inspect_container(container))
     if not inspected["HostConfig"].get("DeviceRequests"):
-        api.remove_container(container, force=True, v=True)
+        api.remove_container(container, volumes=True)
         raise DaemonRefused(
             f"{host}: Podman accepted the request for GPUs and dropped it: the container would have none",
             next_step="run models with GPUs on a host with Docker",
@@ -67,9 +64,9 @@ def has_policy(inspected: Mapping[str, Any], policy: str) -> bool:
     return policy == current or (policy == NO_RESTART and current == "unless-stopped")
 
 
-def refusal_of_update(host: str, container: str, cause: APIError) -> DaemonRefused | None:
+def refusal_of_update(host: str, container: str, cause: Refusal) -> DaemonRefused | None:
     """The error for a daemon without the request that changes a container in place; None for another cause."""
-    if cause.status_code != NOT_FOUND:
+    if cause.status != NOT_FOUND:
         return None
     return DaemonRefused(
         f"{host}: Podman cannot change the limits or the restart policy of {container}; replace it: "

@@ -13,7 +13,7 @@ from typing import Any
 import docker.errors
 
 from cortexctl.hosts import temporary
-from cortexctl.hosts.client import docker_client
+from cortexctl.hosts.client import as_our_errors, docker_client
 from cortexctl.hosts.http import daemon_time
 from cortexctl.hosts.temporary import Temporary
 from cortexctl.hosts.translate_errors import reading, translated_errors
@@ -41,7 +41,7 @@ def probe_host(at: Connection, owner: str, image: str, name: str, folders: Mappi
     """`image` is an id, `name` its reference. `folders`: key -> path on the host. Raises DaemonError."""
     with reading(at, "its version"):
         api = docker_client(at.transport, REQUEST_TIMEOUT)
-    with closing(api), translated_errors(at, "run a probe"):
+    with closing(api), translated_errors(at, "run a probe"), as_our_errors():
         temporary.remove_left(api, owner, TIME_LIMIT, partial(daemon_time, at.transport))
         return parse_host_probe(name, _output(api, at, owner, image, folders), folders)
 

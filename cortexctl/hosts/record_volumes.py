@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-import docker
-import docker.errors
-
 from cortexctl.hosts import record_store
+from cortexctl.hosts.daemon_api import DaemonApi, Missing, Refusal
 from cortexctl.hosts.podman import is_taken
 from cortexctl.observed.container_list import parse_volume_labels
 from cortexctl.observed.record import HostRecord
 
 
-def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
-    """Replaces the old record; an empty record is removed. Raises docker-py's APIError."""
+def write(api: DaemonApi, owner: str, new: HostRecord) -> None:
+    """Replaces the old record; an empty record is removed. Raises Refusal."""
     name, meanwhile = record_store.volume_names(owner)
     labels = record_store.to_labels(owner, new)
     if new.applied:
@@ -28,37 +26,37 @@ def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
         _remove(api, meanwhile)
 
 
-def settle(api: docker.APIClient, owner: str) -> None:
-    """Keep only the first if a killed run left both, or only the second. Raises docker-py's APIError."""
+def settle(api: DaemonApi, owner: str) -> None:
+    """Keep only the first if a killed run left both, or only the second. Raises Refusal."""
     name, meanwhile = record_store.volume_names(owner)
     left = _labels(api, meanwhile)
     if left is None:
         return
     if _labels(api, name) is None:
-        api.create_volume(name, labels=dict(left))
+        api.create_volume(name, left)
     _remove(api, meanwhile)
 
 
-def _create(api: docker.APIClient, name: str, labels: Mapping[str, str]) -> None:
+def _create(api: DaemonApi, name: str, labels: Mapping[str, str]) -> None:
     """Also if a killed run left a volume of this name. Docker answers with that one, and Podman refuses."""
     try:
-        if parse_volume_labels(api.create_volume(name, labels=dict(labels))) == labels:
+        if parse_volume_labels(api.create_volume(name, labels)) == labels:
             return
-    except docker.errors.APIError as cause:
+    except Refusal as cause:
         if not is_taken(cause):
             raise
     _remove(api, name)
-    api.create_volume(name, labels=dict(labels))
+    api.create_volume(name, labels)
 
 
-def _labels(api: docker.APIClient, name: str) -> Mapping[str, str] | None:
+def _labels(api: DaemonApi, name: str) -> Mapping[str, str] | None:
     """None if there is no such volume."""
     try:
         return parse_volume_labels(api.inspect_volume(name))
-    except docker.errors.NotFound:
+    except Missing:
         return None
 
 
-def _remove(api: docker.APIClient, name: str) -> None:
-    with suppress(docker.errors.NotFound):
+def _remove(api: DaemonApi, name: str) -> None:
+    with suppress(Missing):
         api.remove_volume(name)

@@ -1,20 +1,18 @@
-"""Translates errors of docker-py and requests into ours."""
+"""Translates the errors of a request that changes something into errors that name its host and its purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import docker.errors
-import requests.exceptions
-
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
+from cortexctl.hosts.daemon_api import Lost, Refusal
 from cortexctl.hosts.transport import Connection
 from cortexctl.text.shorten import shortened
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""The errors of docker-py itself for an answer of an unexpected shape."""
+"""The errors of code that reads an answer of an unexpected shape."""
 
 
 @contextmanager
@@ -24,16 +22,16 @@ def translated_errors(at: Connection, what: str, container: str = "") -> Iterato
     subject = f"{what} {name}".rstrip()
     try:
         yield
-    except docker.errors.APIError as cause:
-        message = shortened(str(cause.explanation or cause))
-        raise DaemonRefused(f"{at.name}: cannot {subject}: {message}", status=cause.status_code or 0) from cause
+    except Refusal as cause:
+        message = shortened(cause.explanation)
+        raise DaemonRefused(f"{at.name}: cannot {subject}: {message}", status=cause.status) from cause
     except NotAsExpected as cause:
         raise DaemonRefused(f"{at.name}: cannot {subject}: the daemon's answer cannot be read: {cause}") from cause
     except UNREADABLE as cause:
         raise DaemonRefused(
             f"{at.name}: cannot {subject}: the daemon's answer cannot be read ({type(cause).__name__})"
         ) from cause
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
+    except Lost as cause:
         raise DaemonUnreachable(
             f"{at.name}: the daemon at {at.url} stopped answering (cannot {subject})",
             next_step="check that it runs, then plan again: every step can be repeated",

@@ -109,7 +109,6 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     with live_daemon(stack, at) as live:
         daemon = DockerDaemon(connection_to(Host("here", live.docker)), stack)
         yield RealBench(stack, daemon, live, 4 if at else 8, is_podman=bool(at))
-        daemon.close()
 
 
 def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:

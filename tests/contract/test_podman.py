@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,7 +96,7 @@ def test_of_many_runs_one_takes_the_lock(podman: Podman) -> None:
         def take(number: int) -> LockInfo:
             return daemon.take_lock(owner, LockInfo(f"run{number}", "alice", "ci", 1, f"r{number}", 10, 20))
 
-        with closing(daemon), ThreadPoolExecutor(6) as pool:
+        with ThreadPoolExecutor(6) as pool:
             for _ in range(5):
                 holders = set(pool.map(take, range(6)))
                 assert holders == {daemon.read_lock(owner)}

@@ -47,7 +47,6 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
     assert daemon.read_record(live.stack) == old
     daemon.write_record(live.stack, HostRecord("here"))
     assert live.everything()["volumes"] == []
-    daemons.close()
 
 
 def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveDaemon, stack: StackFile) -> None:

@@ -87,12 +87,9 @@ def test_its_log_is_read_with_bounds(live: LiveDaemon, hostile: str) -> None:
     live.run_foreign(name, "--log-opt", "max-size=50m", "--log-opt", "max-file=3", image=hostile)
     live.docker_cli("wait", name)
     daemon = DockerDaemon(connection_to(Host("here", live.docker)), live.stack)
-    try:
-        lines = daemon.logs(name, 5000)
-        one_by_one = list(daemon.log_lines(name, 5000))
-        followed = list(daemon.follow(name, 5000))
-    finally:
-        daemon.close()
+    lines = daemon.logs(name, 5000)
+    one_by_one = list(daemon.log_lines(name, 5000))
+    followed = list(daemon.follow(name, 5000))
     assert lines[-1] == one_by_one[-1] == "ValueError: the end of the log"
     assert "ValueError: the end of the log" in followed[-1]
     assert max(map(len, lines)) <= LONGEST_LINE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 
@@ -23,10 +22,8 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def daemon(live: LiveDaemon) -> Iterator[DockerDaemon]:
-    daemon = DockerDaemon(connection_to(Host("here", live.docker)), live.stack)
-    yield daemon
-    daemon.close()
+def daemon(live: LiveDaemon) -> DockerDaemon:
+    return DockerDaemon(connection_to(Host("here", live.docker)), live.stack)
 
 
 @pytest.fixture

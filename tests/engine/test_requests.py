@@ -40,7 +40,6 @@ def many(live: LiveDaemon, path: Path, number: int) -> Desired:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, [i for i in desired.instances if serving_name(i.model) not in present]))
-    daemon.close()
     return desired
 
 
@@ -80,7 +79,6 @@ def test_the_whole_log_is_read_of_a_first_run_and_that_of_another_from_its_start
         daemon.stop(name, 10)
         daemon.start(name)
         daemon.logs(name, 10, this_run=True)
-        daemon.close()
     first, again = [line for line in counted if "/logs?" in line]
     assert "since=" not in first
     assert "since=" in again

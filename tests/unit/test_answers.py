@@ -185,7 +185,6 @@ def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: 
                 message = cause.message
             else:
                 message = "here: done"
-            daemon.close()
         assert message.startswith("here: ")
         assert "\n" not in message
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.fleet import Connections
 from tests.reading import model_text, stack_text
 
 COMMANDS = ["plan", "apply --auto-approve", "destroy --auto-approve", "drift", "status", "observe", "history",
@@ -24,20 +24,20 @@ def test_hosts_are_closed_when_a_command_refuses(
     (tmp_path / "stack.toml").write_text(
         stack_text(model_text(), hosts=f'[hosts.here]\ndocker = "unix://{tmp_path}/none.sock"\nmodels_dir = "/m"\n')
     )
-    opened: list[DockerDaemons] = []
-    closed: list[DockerDaemons] = []
-    start, close = DockerDaemons.__init__, DockerDaemons.close
+    opened: list[Connections] = []
+    closed: list[Connections] = []
+    start, close = Connections.__init__, Connections.close
 
-    def started(self: DockerDaemons, *args: object) -> None:
+    def started(self: Connections, *args: object) -> None:
         opened.append(self)
         start(self, *args)  # type: ignore[arg-type]
 
-    def ended(self: DockerDaemons) -> None:
+    def ended(self: Connections) -> None:
         closed.append(self)
         close(self)
 
-    monkeypatch.setattr(DockerDaemons, "__init__", started)
-    monkeypatch.setattr(DockerDaemons, "close", ended)
+    monkeypatch.setattr(Connections, "__init__", started)
+    monkeypatch.setattr(Connections, "close", ended)
     run(command.split())
     capsys.readouterr()
     assert opened

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import docker.errors
 import pytest
 
 from cortexctl.hosts.act import DockerDaemon
+from cortexctl.hosts.daemon_api import Missing
 
 THERE = {"Id": "a"}
 
@@ -22,7 +22,7 @@ def test_a_container_is_gone_if_two_answers_agree(
 
     def answer(_daemon: DockerDaemon, _container: str) -> dict[str, str]:
         if (one := next(coming)) is None:
-            raise docker.errors.NotFound("no such container")
+            raise Missing(404, "no such container")
         return one
 
     monkeypatch.setattr(DockerDaemon, "_ours", answer)

@@ -344,7 +344,6 @@ def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
     with whole_daemon(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
         daemon = DockerDaemon(connection_to(Host("here", url)), "demo")
         log = "".join(f"{line}\n" if read != "follow" else line for line in getattr(daemon, read)("tiny", 5))
-        daemon.close()
     first, cut, last = log.splitlines()
     assert (first, last) == ("one", "two")
     assert len(cut) <= LONGEST_LINE + 20
@@ -368,7 +367,6 @@ def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
             DaemonUnreachable, match="here: the log of vllm-model-tiny is incomplete: the daemon did not"
         ):
             list(lines_of_it)
-        daemon.close()
 
 
 @given(

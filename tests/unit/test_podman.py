@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import requests
-from docker.errors import APIError
 
 from cortexctl.errors import DaemonRefused
+from cortexctl.hosts.daemon_api import Refusal
 from cortexctl.hosts.podman import has_policy, is_taken, policy_of_new, refusal_of_update
 from cortexctl.observed.daemon_product import is_podman
 from tests.build import make_spec
 
 
-def refusal(status: int, message: str = "") -> APIError:
-    response = requests.Response()
-    response.status_code = status
-    return APIError("refused", response=response, explanation=message)
+def refusal(status: int, message: str = "") -> Refusal:
+    return Refusal(status, message)
 
 
 @pytest.mark.parametrize(
