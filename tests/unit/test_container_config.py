@@ -71,8 +71,8 @@ def by_docker_py(launch: Launch, restart: str) -> Any:
 def meant(value: Any) -> Any:
     """Without what a daemon sets itself if it is not given."""
     if isinstance(value, Mapping):
-        kept = {k: meant(v) for k, v in value.items() if (k, v) != ("Options", {})}
-        return {k: v for k, v in kept.items() if v is not None and v is not False and v not in (0, "", [])}
+        retained = {k: meant(v) for k, v in value.items() if (k, v) != ("Options", {})}
+        return {k: v for k, v in retained.items() if v is not None and v is not False and v not in (0, "", [])}
     return [meant(v) for v in value] if isinstance(value, list) else value
 
 
