@@ -132,10 +132,13 @@ class DockerDaemon:
 
     def set_restart(self, container: str, policy: str) -> None:
         with self._translated_errors("change the restart policy of", container):
-            container = self._created.get(container, container)
-            inspected = self._ours(container)
+            changes = {"RestartPolicy": {"Name": policy}}
+            if container in self._created and not self._is_podman:
+                self._api.update_container(self._created[container], changes)
+                return
+            inspected = self._ours(self._created.get(container, container))
             if not (self._is_podman and podman.has_policy(inspected, policy)):
-                self._update(inspected, {"RestartPolicy": {"Name": policy}})
+                self._update(inspected, changes)
 
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
         with self._translated_errors("change the limits of", container):
@@ -158,6 +161,10 @@ class DockerDaemon:
 
     def rename(self, container: str, name: str) -> None:
         with self._translated_errors("rename", container):
+            if container in self._created:
+                with suppress(Refusal):  # it may have the name already, or be gone
+                    self._api.rename(self._created[container], name)
+                    return
             container = self._created.get(container, container)
             try:
                 known = self._ours(container)["Name"].lstrip("/")

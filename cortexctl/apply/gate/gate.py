@@ -24,11 +24,13 @@ from cortexctl.text.shorten import shortened
 from cortexctl.text.units import show_bytes, show_seconds
 
 POLL = 0.25
-"""Seconds between checks of a start: a death is noticed within half a second. A check costs the daemon 1 ms."""
+"""Seconds between checks in the first seconds of a start, and of a failing server. A check costs the daemon 1 ms."""
 WATCH_POLL = 0.5
-"""Seconds between checks while `stable_for` passes, of many instances at the same time: a death is noticed within a
-second.
+"""Seconds between checks of a longer start, and while `stable_for` passes: many instances may be checked at the same
+time. Readiness is noticed within half a second, a death within a second.
 """
+QUICK_START = 3.0
+"""Seconds after which a start counts as a longer one."""
 SLOW_POLL = 1.0
 """Seconds between checks if each request starts a program in the container, and after a failed route."""
 LOG_EVERY = 1.5
@@ -114,7 +116,7 @@ class Gate:
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
                 cause = f"{stage}; {self._contract.health} at {reach.target}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
-            self._pause(reach)
+            self._pause(reach, POLL if waited < QUICK_START else WATCH_POLL)
 
     def _pause(self, reach: Reach, seconds: float = POLL) -> None:
         self.clock.sleep(SLOW_POLL if reach.is_slow else seconds)
