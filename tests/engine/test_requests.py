@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +63,35 @@ def test_a_no_op_plan_is_one_list_request(live: LiveDaemon, tmp_path: Path) -> N
         assert ran.code == 0, ran.out
         assert "No changes." in ran.out
         assert counted == ["GET /containers/json?all=1"]
+
+
+def test_a_new_container_costs_one_change_of_each_kind_and_one_reading_of_the_lock_a_step(
+    live: LiveDaemon, tmp_path: Path
+) -> None:
+    """Three at the same time. They share the writes of the record if they are proven at the same time."""
+    names = [f"{live.stack}-{letter}" for letter in "abc"]
+    models = "".join(
+        f'[models.{name}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny" }}\ngpus = "none"\n'
+        f'shm_size = "1 MiB"\ngate = {{ stable_for = "0s" }}\n\n'
+        for name in names
+    )
+    stack = tmp_path / "stack.toml"
+    stack.write_text(f'stack = "{live.stack}"\n\n[hosts.here]\nnetwork = "{live.stack}-net"\n\n{models}')
+    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        ran = live.cortexctl("apply", str(stack), "--auto-approve", DOCKER_HOST=url)
+    assert ran.code == 0, ran.out + ran.err
+    acts = (re.sub(r"/v[\d.]+/|[0-9a-f]{64}|name=.*", "", line) for line in counted if line.startswith("POST /v"))
+    assert {act: count for act, count in Counter(acts).items() if act.startswith("POST containers")} == {
+        "POST containers/create?": 3,
+        "POST containers//start": 3,
+        "POST containers//update": 3,
+        "POST containers//rename?": 3,
+    }
+    lock = sum("cortexctl-lock" in line and line.startswith("GET") for line in counted)
+    steps = 1 + 5 * len(names)
+    writes = 4
+    assert lock <= steps + writes + 2, counted
+    assert sum("/volumes/" in line and not line.startswith("GET") for line in counted) <= 4 * writes + 4
 
 
 def test_the_whole_log_is_read_of_a_first_run_and_that_of_another_from_its_start(
