@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import cache
+from itertools import chain, groupby, repeat
 from typing import Any, TypeAlias
 
 from cortexctl.dataclass import dataclass
@@ -56,6 +58,7 @@ def stack_to_json(desired: Desired, diagnostics: Sequence[Diagnostic], text: str
     by_model: dict[str, list[Instance]] = {}
     for instance in desired.instances:
         by_model.setdefault(instance.model, []).append(instance)
+    groups: dict[tuple[int, ...], int] = {}
     return {
         "stack": {name: writer.plain(getattr(desired, name)) for name in _OF_STACK},
         "specs": [writer.plain(spec) for spec in specs.values()],
@@ -63,11 +66,12 @@ def stack_to_json(desired: Desired, diagnostics: Sequence[Diagnostic], text: str
             {
                 "name": model,
                 "settings": {name: writer.plain(getattr(instances[0], name)) for name in _OF_MODEL},
-                "hosts": [hosts[i.host] for i in instances if i.ordinal == 1],
-                "specs": [numbers[id(i.spec)] for i in instances],
+                "group": groups.setdefault(tuple(hosts[i.host] for i in instances if i.ordinal == 1), len(groups)),
+                "specs": _runs(instances, numbers),
             }
             for model, instances in by_model.items()
         ],
+        "groups": [list(group) for group in groups],
         "diagnostics": [writer.plain(d) for d in diagnostics],
     }
 
@@ -76,7 +80,7 @@ def stack_from_json(
     data: Any, path: str, text: str, *, fingerprint: Fingerprint, places: Places
 ) -> tuple[Desired, tuple[Diagnostic, ...]]:
     """Raises NotAsExpected, LookupError, TypeError or ValueError for data that `stack_to_json` did not write."""
-    decoder = _decoder(path, _lines(text))
+    decoder = _decoder(path, text)
     readers = decoder.fields(Desired)
     of_stack = {name: readers[name](data["stack"][name]) for name in _OF_STACK}
     hosts: tuple[Host, ...] = of_stack["hosts"]
@@ -87,16 +91,21 @@ def stack_from_json(
     for model in data["models"]:
         name = decoder.read(str, model["name"])
         settings = {key: reader(model["settings"][key]) for key, reader in of_model.items()}
-        numbers = iter(model["specs"])
-        replicas = range(1, len(model["specs"]) // max(len(model["hosts"]), 1) + 1)
         where = places(name)
+        of_hosts = chain.from_iterable(repeat(one, times) for one, times in model["specs"])
         instances += (
-            Instance(hosts[host].name, name, specs[next(numbers)], ordinal, where=where, **settings)
-            for host in model["hosts"]
-            for ordinal in replicas
+            Instance(hosts[host].name, name, specs[number], ordinal, where=where, **settings)
+            for host, of_host in zip(data["groups"][model["group"]], of_hosts, strict=True)
+            for ordinal, number in enumerate(of_host, start=1)
         )
     desired = Desired(path=path, instances=tuple(instances), **of_stack)
     return desired, decoder.list_of(Diagnostic, data["diagnostics"])
+
+
+def _runs(instances: Sequence[Instance], numbers: Mapping[int, int]) -> list[list[Any]]:
+    """The numbers of the specs on one host, in the order of the replicas, and how many hosts in a row have them."""
+    of_hosts = [[numbers[id(i.spec)] for i in of_host] for _, of_host in groupby(instances, key=lambda i: i.host)]
+    return [[one, len(list(same))] for one, same in groupby(of_hosts)]
 
 
 def _with_fingerprints(spec: Spec, whose: str, fingerprint: Fingerprint) -> Spec:
@@ -163,12 +172,16 @@ def _with_stars(line: str, stars: Sequence[int]) -> str:
     return "".join(characters)
 
 
-def _decoder(path: str, lines: Sequence[str]) -> Decoder:
+def _decoder(path: str, text: str) -> Decoder:
+    @cache
+    def lines() -> list[str]:
+        return _lines(text)
+
     def span(value: Any) -> SourceSpan:
         line, column, end_column, stars = value
-        if not 0 < line <= len(lines):
+        if not 0 < line <= len(lines()):
             raise NotAsExpected("a line of the file is expected")
-        return SourceSpan(path, line, column, end_column, _with_stars(lines[line - 1], stars))
+        return SourceSpan(path, line, column, end_column, _with_stars(lines()[line - 1], stars))
 
     may_lack = {kind: _with_default(kind) for kind in _KINDS}
     return Decoder({SourceSpan: span, frozenset[int]: frozenset}, may_lack=may_lack, strict=True)

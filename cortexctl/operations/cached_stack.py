@@ -78,7 +78,7 @@ class CachedStack:
         if content is None:
             return None
         with suppress(ValueError, LookupError, TypeError, AttributeError):
-            data = read_json(content, repeats=True)
+            data = read_json(content, deepest=None, repeats=True)
             if self._is_current(data):
                 return self._decoded(data, fingerprint)
         return None

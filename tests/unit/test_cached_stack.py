@@ -477,7 +477,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "a list": lambda e: _damage(e, _with_digest(b"[]")),
     "bytes": lambda e: _damage(e, _with_digest(b"\xff\xfe")),
     "large": lambda e: _damage(e, _with_digest(b" " * (private_cache.LARGEST + 1))),
-    "a host that is missing": lambda e: _altered(e, lambda d: d["models"][0].update(hosts=[7, 8])),
+    "a host that is missing": lambda e: _altered(e, lambda d: d["groups"][0].extend([7, 8])),
     "a field of a wrong type": lambda e: _altered(e, lambda d: d["specs"][0]["container"].update(image=7)),
     "an unknown field": lambda e: _altered(e, lambda d: d["specs"][0]["server"].update(more=7)),
     "a line that is missing": lambda e: _altered(e, lambda d: d["diagnostics"][0].update(span=[999, 1, 2, []])),
