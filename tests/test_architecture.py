@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.loading import HEAVY, loaded_by
-
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "cortexctl"
 
@@ -380,49 +378,6 @@ def test_only_the_entry_point_and_the_command_line_exit() -> None:
     for name, path in modules():
         exits = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr == "exit"]
         assert not exits or name == "cortexctl.__main__", name
-
-
-def test_version_loads_nothing_but_the_standard_library() -> None:
-    assert not loaded_by("--version") & (HEAVY | {"click", "asyncio", "email"})
-
-
-def test_help_loads_nothing_but_the_standard_library() -> None:
-    assert not loaded_by("--help") & (HEAVY | {"click", "asyncio", "email"})
-
-
-def test_checking_a_good_stack_loads_only_what_reads_it() -> None:
-    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
-    assert loaded_by("validate", quickstart) & HEAVY == {"pydantic"}
-
-
-def test_variables_are_put_in_without_a_template_engine(tmp_path: Path) -> None:
-    stack = tmp_path / "stack.toml"
-    text = (PACKAGE.parent / "stacks" / "quickstart.toml").read_text()
-    image = re.search(r'^image = "(.*)"$', text, re.MULTILINE)
-    assert image is not None
-    text = text.replace(image[1], "{{ vars.image }}")
-    stack.write_text(f'{text}\n[vars.image]\ndefault = "{image[1]}"\n')
-    assert loaded_by("validate", str(stack)) & HEAVY == {"pydantic"}
-
-
-ACTS = {"cortexctl.hosts.daemon_api", "cortexctl.hosts.act", "docker", "requests"}
-"""Modules that change hosts."""
-
-
-def test_drift_loads_no_module_that_changes_hosts() -> None:
-    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
-    assert not loaded_by("drift", quickstart) & {*ACTS, "httpx", "jinja2", "rich", "deepdiff"}
-
-
-def test_doctor_loads_no_module_that_changes_hosts() -> None:
-    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
-    assert not loaded_by("doctor", "--stack", quickstart) & {
-        *ACTS,
-        "httpx",
-        "jinja2",
-        "rich",
-        "deepdiff",
-    }
 
 
 def test_modules_stay_small() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cortexctl.engines.base import Command, Engine
-from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.instance.spec import Server, Spec
 from cortexctl.text.shorten import shortened
 
-ENGINES: dict[str, Engine] = {"vllm": Vllm()}
+ENGINES: dict[str, Engine] = {}
+"""By name, once they are used: nothing is asked of an engine for a container that has not changed."""
 DEFAULT = "vllm"
 """The engine of every model of a stack, and of a container that no label describes."""
 
@@ -18,10 +18,13 @@ class UnknownEngine(ValueError):
 
 def engine_named(name: str) -> Engine:
     """Raises UnknownEngine."""
+    if name == DEFAULT and name not in ENGINES:
+        from cortexctl.engines.vllm.engine import Vllm
+
+        ENGINES[name] = Vllm()
     if name not in ENGINES:
-        raise UnknownEngine(
-            f'the engine "{shortened(name)}" is unknown; this cortexctl knows {", ".join(sorted(ENGINES))}'
-        )
+        known = ", ".join(sorted({DEFAULT, *ENGINES}))
+        raise UnknownEngine(f'the engine "{shortened(name)}" is unknown; this cortexctl knows {known}')
     return ENGINES[name]
 
 

@@ -18,7 +18,6 @@ from cortexctl.stack.edit import layout
 from cortexctl.stack.edit.layout import formatted
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.forks import ran
-from tests.loading import HEAVY, loaded_by
 
 CASES = Path(__file__).parent.parent / "cases" / "fmt"
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
@@ -295,10 +294,6 @@ def test_a_write_that_fails_leaves_the_old_text_and_the_others_continue(
     assert (tmp_path / "a.toml").read_bytes() == UGLY
     assert (tmp_path / "b.toml").read_text() == PRETTY
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.toml", "b.toml"]
-
-
-def test_no_library_is_loaded_to_format_a_file(repo: Path) -> None:
-    assert not loaded_by("fmt", "--check", str(repo / "stacks" / "quickstart.toml")) & HEAVY
 
 
 def test_the_hook_runs_a_command_that_there_is(repo: Path) -> None:
