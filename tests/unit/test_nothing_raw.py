@@ -313,8 +313,8 @@ def test_live_progress_shows_no_markup_and_no_control_characters(*, colours: boo
     assert "\x1b[31mRED" not in ours
 
 
-OUTSIDE = {"cortexctl.cli.writing", "cortexctl.__main__", "cortexctl.hosts.image_parser_script"}
-"""The only module that writes; the version, which has no hostile text; and the script inside a container."""
+OUTSIDE = {"cortexctl.cli.writing", "cortexctl.cli.short_answers", "cortexctl.hosts.image_parser_script"}
+"""The only module that writes; the version and the help, which have no hostile text; the script inside a container."""
 WRITES = {"write", "writelines", "print", "echo", "secho", "prompt", "confirm", "progressbar", "print_exc"}
 
 
