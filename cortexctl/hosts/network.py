@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from cortexctl.observed.daemon_json import CREATED, NETWORKS
 FORBIDDEN, NOT_FOUND = 403, 404
 TRIES = 10
 """Attempts of a start that meets a second network each time. There are never more than a few requests at once."""
+RETRY_EVERY = 0.2
+"""Seconds between two attempts to remove a network."""
 
 
 def ensure(api: DaemonApi, name: str, owner: str) -> bool:
@@ -51,8 +54,28 @@ def remove(api: DaemonApi, name: str, owner: str) -> bool:
     for network in _named(api, name):
         if owner_of(network.get("Labels") or {}) != owner or _is_in_use(api, network["Id"]):
             return False
-        api.remove_network(network["Id"])
+        if not _removes(api, network["Id"]):
+            return False
     return True
+
+
+def _removes(api: DaemonApi, id_: str) -> bool:
+    """Whether it is removed. A busy daemon counts a removed container as a user of its network for a moment, and
+    Docker 20.10 sometimes until its next start: such a network is in use.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            api.remove_network(id_)
+        except Refusal as cause:
+            if cause.status == NOT_FOUND:
+                return True
+            if cause.status != FORBIDDEN:
+                raise
+        else:
+            return True
+        if left:
+            time.sleep(RETRY_EVERY)
+    return False
 
 
 def _named(api: DaemonApi, name: str) -> list[dict[str, Any]]:
