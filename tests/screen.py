@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TextIO
 
+import pytest
+
+from cortexctl.cli import questions
 from cortexctl.cli.live_lines import LiveLines
+from cortexctl.cli.main import run
 from cortexctl.cli.writing import Funnel
+from cortexctl.render import waiting
+from cortexctl.render.apply import progress
 from cortexctl.render.sanitise import tame
 
 _CODES = re.compile(r"\x1b\[(\d*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
@@ -65,3 +77,48 @@ class Screen:
 
     def text(self) -> str:
         return shown(self.written(), self.size.columns)
+
+
+class RealTerminal:
+    """A pty: stdout and stderr of the command line, or one of them."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = pty.openpty()
+        self._read = b""
+        self._guard = threading.Lock()
+        self._streams = [os.fdopen(os.dup(self._theirs), "w", encoding="utf-8", buffering=1) for _ in range(2)]
+
+    def run(self, *arguments: str, errors: TextIO | None = None) -> int:
+        """The exit code of a command line with both streams on it, or with stderr elsewhere."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", self._streams[0])
+            patch.setattr(sys, "stderr", errors or self._streams[1])
+            return run([*arguments])
+
+    def written(self) -> str:
+        """Everything so far. Called from any thread."""
+        with self._guard:
+            os.set_blocking(self._ours, False)
+            while True:
+                try:
+                    self._read += os.read(self._ours, 65536)
+                except BlockingIOError:
+                    return self._read.decode(errors="ignore")
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
+@contextmanager
+def real_terminal() -> Iterator[RealTerminal]:
+    """In an environment where lines are drawn, and at once."""
+    with closing(RealTerminal()) as terminal, pytest.MonkeyPatch.context() as patch:
+        for module in (waiting, questions, progress):
+            patch.setattr(module, "AFTER", 0.0)
+        patch.setenv("TERM", "xterm")
+        for name in ("CI", "NO_COLOR", "FORCE_COLOR"):
+            patch.delenv(name, raising=False)
+        yield terminal

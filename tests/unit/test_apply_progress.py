@@ -25,13 +25,16 @@ from cortexctl.desired.hook import Hook, Point
 from cortexctl.plan.model import Plan
 from cortexctl.plan.pace import TimeLeft
 from cortexctl.plan.steps import PassGate, Pause, PullImage, StartContainer, Step, Task
+from cortexctl.reach import Reach
 from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 from cortexctl.render.apply.totals import Totals, about
 from cortexctl.render.style import Ink
 from tests.applying import stack
 from tests.fakes.world import World
+from tests.next_commands import command_line
 from tests.reading import model_text
-from tests.screen import Screen
+from tests.screen import Screen, real_terminal, shown
+from tests.waiting import wait_until
 
 FOUR = ("chat", "embed", "rerank", "vision")
 PLAIN = Ink(enabled=False)
@@ -207,6 +210,40 @@ def test_in_a_file_every_change_ends_with_the_share_that_is_done(tmp_path: Path)
     ]  # fmt: skip
     alone = plan_of(tmp_path, ["chat"])
     assert not [line for line in written(alone, [StepDone(step, 1.0) for step in alone.steps]) if "  done " in line]
+
+
+def apply_on_a_terminal(folder: Path, *options: str) -> str:
+    """What was written to a terminal by the apply of one model, whose server answers once its gate is visible."""
+    world = World("demo", "here")
+    stack(folder, model_text())
+    with command_line(world, folder, {}) as line, real_terminal() as terminal:
+        healthy = world.prober.health
+
+        def health(reach: Reach) -> str:
+            wait_until(lambda: "1 running" in terminal.written() or "--events" in options)
+            return healthy(reach)
+
+        world.prober.health = health  # type: ignore[method-assign]
+        assert terminal.run("apply", "--auto-approve", *options) == 0
+        assert line.plans
+        return terminal.written()
+
+
+def test_an_apply_draws_its_work_and_in_the_end_only_results_are_left(tmp_path: Path) -> None:
+    written = apply_on_a_terminal(tmp_path)
+    assert "0 of 1 change done, 1 running" in written
+    left = shown(written, 80)
+    assert "change done" not in left
+    assert "  ..  " not in left
+    assert "passed its gate" in left
+    assert "Done   1 created   in " in left
+
+
+def test_an_apply_with_events_draws_nothing(tmp_path: Path) -> None:
+    written = apply_on_a_terminal(tmp_path, "--events", "json")
+    assert '"type":"result"' in written.replace(" ", "")
+    assert "\x1b[J" not in written
+    assert "change done" not in written
 
 
 # the time that the rest takes

@@ -5,27 +5,22 @@ from __future__ import annotations
 import io
 import os
 import pty
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
-from cortexctl.cli import questions
 from cortexctl.cli.live_lines import LiveLines, size_of
-from cortexctl.cli.main import run
 from cortexctl.cli.questions import Questions
 from cortexctl.concurrently import at_once_watched
 from cortexctl.errors import DaemonUnreachable
-from cortexctl.render import waiting
 from cortexctl.render.columns import columns_of, cut_to
 from cortexctl.render.waiting import Waiting, waiting_line
 from tests.fakes.daemon_socket import talking_daemon
 from tests.reading import model_text, stack_text
-from tests.screen import Screen, shown
+from tests.screen import RealTerminal, Screen, real_terminal, shown
 from tests.waiting import wait_until
 
 THREE = ("gpu-3", "gpu-7", "gpu-9")
@@ -215,47 +210,10 @@ def test_a_terminal_that_is_gone_does_no_harm() -> None:
 # who sees it
 
 
-class RealTerminal:
-    """A pty: stdout and stderr of the command line, or one of them."""
-
-    def __init__(self) -> None:
-        self._ours, self._theirs = pty.openpty()
-        self._read = b""
-        self._streams = [os.fdopen(os.dup(self._theirs), "w", encoding="utf-8", buffering=1) for _ in range(2)]
-
-    def run(self, *arguments: str, errors: TextIO | None = None) -> int:
-        """The exit code of a command line with both streams on it, or with stderr elsewhere."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "stdout", self._streams[0])
-            patch.setattr(sys, "stderr", errors or self._streams[1])
-            return run([*arguments])
-
-    def written(self) -> str:
-        """Everything so far."""
-        os.set_blocking(self._ours, False)
-        while True:
-            try:
-                self._read += os.read(self._ours, 65536)
-            except BlockingIOError:
-                return self._read.decode()
-
-    def close(self) -> None:
-        for stream in self._streams:
-            stream.close()
-        os.close(self._ours)
-        os.close(self._theirs)
-
-
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealTerminal]:
+def terminal() -> Iterator[RealTerminal]:
     """No wait is too short to be shown on it."""
-    monkeypatch.setattr(waiting, "AFTER", 0.0)
-    monkeypatch.setattr(questions, "AFTER", 0.0)
-    monkeypatch.setenv("TERM", "xterm")
-    for name in ("CI", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    terminal = RealTerminal()
-    with closing(terminal):
+    with real_terminal() as terminal:
         yield terminal
 
 
