@@ -87,7 +87,7 @@ def make_plan(
             return live
         from cortexctl.operations.probe import probe
 
-        return probe(live, desired, hosts, report)
+        return probe(live, desired, hosts, report, hosts.watch)
 
 
 def plan_live(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
+from cortexctl.concurrently import at_once_watched
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import in_reading_order
 from cortexctl.errors import DaemonError
@@ -14,6 +16,7 @@ from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.operations.notes import Level, Note, Report
 from cortexctl.plan.model import Plan
 from cortexctl.plan.parser_probe import ParserQuery, other_release, parser_queries, problems_of, unchecked
+from cortexctl.waiting import UNWATCHED, Watch
 
 
 class Parsers(Protocol):
@@ -22,11 +25,11 @@ class Parsers(Protocol):
     def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed: ...
 
 
-def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Plan:
+def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report, watch: Watch = UNWATCHED) -> Plan:
     """The plan with diagnostics for command lines that the parsers in its images refuse."""
     diagnostics = [*plan.diagnostics, *unchecked(plan, desired)]
     for query in parser_queries(plan):
-        answer = _query(query, parsers, report)
+        [answer] = at_once_watched(partial(_query, parsers, report), [query], watch, name=lambda one: one.host)
         diagnostics += problems_of(query, answer, desired)
         other = other_release(query, answer, desired)
         if other:
@@ -34,7 +37,7 @@ def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Pla
     return replace(plan, diagnostics=tuple(in_reading_order(diagnostics)))
 
 
-def _query(query: ParserQuery, parsers: Parsers, report: Report) -> Probed:
+def _query(parsers: Parsers, report: Report, query: ParserQuery) -> Probed:
     count = len(query.lines)
     lines = f"{count} command line{'s' if count > 1 else ''}"
     report(Note(f"probe: checking {lines} with the parser in {query.reference} on {query.host} …"))
