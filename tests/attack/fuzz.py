@@ -10,6 +10,7 @@ input, or a gigabyte of memory is a fault. The exit code is 1 if there is one, a
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -109,4 +110,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":  # the processes that it starts import this as well
+    os.environ["CORTEXCTL_NO_CACHE"] = "1"  # the user's cache is not ours
     sys.exit(main())
