@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from cortexctl.desired.stack import Host
 from cortexctl.errors import PathFailed
 from cortexctl.hosts import read
-from cortexctl.hosts.read import Inspection, Ours
-from cortexctl.hosts.transport import Connection
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.waiting import UNWATCHED, Watch
 
