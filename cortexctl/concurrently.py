@@ -11,8 +11,12 @@ from cortexctl.waiting import Watch
 
 PARALLEL = 64
 """Calls at the same time if they end soon. Each is a connection that waits."""
-MOST = 256
-"""Calls at the same time, by default, if many do not end: then each has an open connection."""
+MOST = 160
+"""Calls at the same time if many do not end soon. Each has an open file, and some systems allow 256 to a process."""
+PER_HOST = 4
+"""Requests to one host at the same time, where each host gets many."""
+HOSTS = 32
+"""Hosts at the same time that get PER_HOST requests each."""
 SLOW = 0.1
 """Seconds after which a call does not hold up the others: another thread takes its place."""
 
@@ -36,6 +40,7 @@ def at_once_watched(
     *,
     name: Callable[[Item], str] = str,
     what: str = "hosts",
+    most: int = MOST,
 ) -> list[Result]:
     """The same, and each answer is reported. `name`: of an item, for people; `what`: the kind of all, in the plural."""
 
@@ -47,7 +52,7 @@ def at_once_watched(
 
     watch.begins([name(item) for item in items], what)
     try:
-        return at_once(reported, items)
+        return at_once(reported, items, most=most)
     finally:
         watch.begins(())  # after an exception, too
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from cortexctl.concurrently import at_once
+from cortexctl.concurrently import PER_HOST, at_once
 from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.hosts import lock, record_store
@@ -39,8 +39,6 @@ from cortexctl.observed.lock_holder import HeldLock, LockInfo
 from cortexctl.observed.record import HostRecord
 
 LIST = "/containers/json?all=1"
-PER_HOST = 4
-"""Requests to one host at the same time, while all hosts are read."""
 
 Ours = Mapping[str, tuple[ObservedContainer, Spec]]
 """Containers to inspect with the specs that they were created with, by id."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from cortexctl.concurrently import at_once_watched
+from cortexctl.concurrently import HOSTS, at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
@@ -94,7 +94,9 @@ class DriftObserver:
 
     def _deep(self, observed: Observed, facts: Facts) -> tuple[Observed, Facts]:
         hosts = [h for h in observed.hosts if h.is_reachable and h.name not in facts.busy]
-        read = at_once_watched(partial(self._inspect, observed), hosts, self.watch, name=lambda seen: seen.name)
+        read = at_once_watched(
+            partial(self._inspect, observed), hosts, self.watch, name=lambda seen: seen.name, most=HOSTS
+        )
         answers = dict(zip((h.name for h in hosts), read, strict=True))
         inspected = {name: answer for name, answer in answers.items() if isinstance(answer, InspectedHost)}
         lost = {n: unread_host(n, Fact.ADOPTION, a) for n, a in answers.items() if isinstance(a, DaemonError)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cortexctl.concurrently import at_once_watched
+from cortexctl.concurrently import HOSTS, PER_HOST, at_once, at_once_watched
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from cortexctl.observe.host_readers import FilesBySource, ModelReaders
 from cortexctl.observed.host import ObservedHost
@@ -35,13 +35,20 @@ def _on_hosts(
     on = readers.host
     if on is None:
         return {}
-    readable = [s for s in sources if s.host in hosts and hosts[s.host].is_reachable]
+    by_host: dict[str, list[ModelSource]] = {}
+    for source in sources:
+        if source.host in hosts and hosts[source.host].is_reachable:
+            by_host.setdefault(source.host, []).append(source)
 
     def files(source: ModelSource) -> ModelFiles:
         return on.model_files(hosts[source.host], source)
 
-    answers = at_once_watched(files, readable, watch, name=lambda source: source.host, what="models")
-    return {source.key: known for source, known in zip(readable, answers, strict=True)}
+    def of_host(name: str) -> list[ModelFiles]:
+        return at_once(files, by_host[name], most=PER_HOST)
+
+    answers = at_once_watched(of_host, list(by_host), watch, most=HOSTS)
+    each = zip(by_host.values(), answers, strict=True)
+    return {source.key: known for wanted, read in each for source, known in zip(wanted, read, strict=True)}
 
 
 def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders, watch: Watch) -> FilesBySource:

@@ -21,8 +21,8 @@ def test_one_item_needs_no_thread() -> None:
 
 
 def test_calls_that_wait_hold_up_no_other() -> None:
-    """As many as there are threads wait until every other call is done: they would never end in a fixed number."""
-    waiting = 3 * PARALLEL
+    """Twice as many as there are threads wait until every other call is done: they would never end in a fixed number."""
+    waiting = 2 * PARALLEL
     others = threading.Semaphore(0)
 
     def call(number: int) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cortexctl.concurrently import PER_HOST
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Mount
@@ -23,6 +26,8 @@ from cortexctl.model_files.files import (
     source_of,
     tensors_in,
 )
+from cortexctl.observe.host_readers import ModelReaders
+from cortexctl.observe.model_reading import read_models
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.model_mounts import mount_paths
 from cortexctl.observed.observation import Observed
@@ -30,6 +35,7 @@ from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapsh
 from cortexctl.stack.model_folder import files_here
 from tests.model_folders import COMMIT, CONFIG, hub_cache
 from tests.specs import change_spec, new_spec
+from tests.waiting import AT_MOST
 
 SPEC = new_spec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
 
@@ -235,3 +241,33 @@ def test_a_snapshot_of_an_older_release_knows_no_models() -> None:
     document = json.loads(snapshot_to_json(Observed(())))
     del document["model_files"]
     assert snapshot_from_json(json.dumps(document)).model_files == {}
+
+
+class CountingHosts:
+    """Implements `HostModels`. Counts the requests to each host at the same time."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._running: Counter[str] = Counter()
+        self._guard = threading.Lock()
+        self._two = threading.Barrier(2)
+
+    def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+        with self._guard:
+            self._running[seen.name] += 1
+            self.highest = max(self.highest, self._running[seen.name])
+        self._two.wait(AT_MOST)  # there is always another one
+        with self._guard:
+            self._running[seen.name] -= 1
+        return ModelFiles({"of": source.name})
+
+
+def test_models_of_a_host_are_read_at_the_same_time_but_few_of_them() -> None:
+    hosts = {name: ObservedHost(name) for name in ("one", "two")} | {"dead": ObservedHost("dead", problem="silent")}
+    sources = [ModelSource(host, "/m", f"{n}") for n in range(20) for host in (*hosts, "unknown")]
+    counting = CountingHosts()
+    files = read_models(sources, ModelReaders(host=counting), hosts)
+    assert {key: known.config for key, known in files.items() if known.config} == {
+        s.key: {"of": s.name} for s in sources if s.host in {"one", "two"}
+    }
+    assert counting.highest <= PER_HOST
