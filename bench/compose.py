@@ -53,7 +53,7 @@ def fetch() -> None:
     folder = cache() / "compose"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    own = next((name for name in ("docker-compose-v2", "docker-compose") if _is_second(name, [])), "")
+    own = next((name for name in ("docker-compose-v2", "docker-compose") if _is_second(name)), "")
     if own:
         package = _download(own, folder, [])
     else:
@@ -99,9 +99,9 @@ def mirror_in(uris: str, release: str) -> str:
     raise OSError(f"apt has no source for this machine's release {release!r}")
 
 
-def _is_second(package: str, options: Sequence[str]) -> bool:
+def _is_second(package: str) -> bool:
     """Whether the package's version is 2 or later."""
-    shown = subprocess.run(["apt-cache", *options, "policy", package], capture_output=True, text=True, check=False)
+    shown = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
     return candidate_major(shown.stdout) >= 2
 
 

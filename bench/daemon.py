@@ -12,6 +12,7 @@ import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from bench.inputs import OWNER
@@ -30,7 +31,7 @@ def socket_path() -> str:
 
 
 class DaemonFailed(BenchFailed):
-    """The daemon refused a request."""
+    """The daemon refused a request, or did not answer."""
 
 
 def request(method: str, path: str, body: Mapping[str, Any] | None = None, gone: Sequence[int] = ()) -> Any:
@@ -44,6 +45,8 @@ def request(method: str, path: str, body: Mapping[str, Any] | None = None, gone:
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = connection.getresponse()
         content = response.read()
+    except OSError as cause:
+        raise DaemonFailed(f"{method} {path}: {cause}") from cause
     finally:
         connection.close()
     if response.status >= 400 and response.status not in gone:
@@ -112,7 +115,9 @@ def remove_all() -> None:
 
 
 def _remove(container: str) -> None:
-    request("DELETE", f"/containers/{container}?force=1&v=1", gone=(404, 409))
+    """A busy daemon may refuse: the caller repeats it."""
+    with suppress(DaemonFailed):
+        request("DELETE", f"/containers/{container}?force=1&v=1", gone=(404, 409))
 
 
 def _remove_network(network: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 PASSED = frozenset({0})
 
@@ -80,7 +81,7 @@ def _kill(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _end_of(output: object) -> str:
-    output.seek(0)  # type: ignore[attr-defined]
-    text = output.read().decode(errors="replace").strip()  # type: ignore[attr-defined]
+def _end_of(output: IO[bytes]) -> str:
+    output.seek(0)
+    text = output.read().decode(errors="replace").strip()
     return f": {text[-600:]}" if text else ""

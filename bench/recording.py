@@ -7,13 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.measuring import BenchFailed, Command, Usage, measured
 
 NOW, BEFORE, REFERENCE = "now", "before", "reference"
 """Who did the work: this checkout, the one that it is compared with, or a foreign program."""
 
-Turn = Callable[[], None]
+Turn = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,5 @@ class Recording:
 
     def timed(self, jobs: Sequence[tuple[str, str, Command]], rounds: int) -> None:
         """Each job once untimed, for the caches of the machine and of the program, then in rounds."""
-        turns = [lambda w=work, h=who, c=command: self.run(w, h, c) for work, who, command in jobs]
-        warm = [turn for (_, _, c), turn in zip(jobs, turns, strict=True) if self.attempt(lambda c=c: _discard(c))]
-        self.rounds(warm, rounds)
-
-
-def _discard(command: Command) -> None:
-    measured(command)
+        warm = [job for job in jobs if self.attempt(partial(measured, job[2]))]
+        self.rounds([partial(self.run, *job) for job in warm], rounds)

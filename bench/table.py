@@ -78,7 +78,7 @@ def _unit(figure: Figure | None) -> str:
 
 
 def _pair(work: str, reference: str) -> str:
-    return f"{work} / {reference}" if reference else work
+    return f"{work} / {reference}" if work and reference else work
 
 
 def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,5 +1,5 @@
-"""CPU seconds of each stage of a plan in this process, imports excluded: `growth.py STACK ROWS` for a stack and what
-its hosts' daemons list. Prints JSON: stage -> seconds, the least of several passes.
+"""CPU seconds of each stage of a plan in this process, imports excluded: `growth.py STACK ROWS COSTS` for a stack and
+what its hosts' daemons list. Writes JSON: stage -> seconds, the least of several passes.
 
 It runs with the programs of the checkout that is measured.
 """
@@ -81,4 +81,5 @@ def _observed(by_host: dict[str, Any]) -> Observed:
 
 
 if __name__ == "__main__":
-    print(json.dumps(growth_of(sys.argv[1], json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))))
+    costs = growth_of(sys.argv[1], json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
+    Path(sys.argv[3]).write_text(json.dumps(costs), encoding="utf-8")
