@@ -2,8 +2,7 @@
 
 The standard library compiles up to six methods for every class when its module is imported; a command has some 200
 such classes, and creates instances of few of them. Here `__init__` is compiled when a class gets its first instance,
-and the other methods are common to all classes. `fields`, `replace`, `asdict` and `match` work as usual. For an order,
-use the standard library's.
+and the other methods are common to all classes. `fields`, `replace`, `asdict` and `match` work as usual.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,16 +23,18 @@ else:
 
 
 def _with_methods(
-    cls: type, *, frozen: bool = False, slots: bool = False, eq: bool = True, kw_only: bool = False
+    cls: type, *, frozen: bool = False, slots: bool = False, eq: bool = True, order: bool = False, kw_only: bool = False
 ) -> type:
     if cls.__doc__ is None:
         cls.__doc__ = cls.__name__  # or the standard library derives a text from the signature, which takes long
     make = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
     cls = make(cls)
     methods: dict[str, Any] = {"__init__": _first_init(cls, frozen=frozen), "__repr__": _repr}
+    values = _compared_values(cls)
     if eq:
-        values = _compared_values(cls)
         methods |= {"__eq__": _equality(values), "__hash__": _hash_of(values) if frozen else None}
+    if order:
+        methods |= {f"__{compare.__name__}__": _comparison(compare, values) for compare in (lt, le, gt, ge)}
     if frozen:
         methods |= {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
     if frozen and slots:
@@ -97,6 +98,15 @@ def _equality(values: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any, object
         return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
 
     return __eq__
+
+
+def _comparison(
+    compare: Callable[[Any, Any], bool], values: Callable[[Any], tuple[Any, ...]]
+) -> Callable[[Any, object], bool]:
+    def compared(self: Any, other: object) -> bool:
+        return compare(values(self), values(other)) if other.__class__ is self.__class__ else NotImplemented
+
+    return compared
 
 
 def _hash_of(values: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], int]:

@@ -104,6 +104,8 @@ class HttpAnswer:
             arrived += piece
             if (not piece or b"\n" in arrived) and not arrived.startswith(b"HTTP/"[: len(arrived)]):
                 raise NotHttp("it does not begin as HTTP")
+            if not piece and arrived and b"\n" not in arrived:
+                raise NotHttp("its first line does not end")
             if not piece:
                 raise BrokenOff(is_empty=not arrived)
         if end > most:

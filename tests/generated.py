@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import Mount, Publish, SecretRef, Spec
 from tests.specs import new_spec
 

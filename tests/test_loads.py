@@ -8,7 +8,7 @@ import pytest
 
 from tests.loads import COMMANDS, LISTS, ground, loaded_by, recorded
 
-FOR_CHANGES = {"docker", "requests", "urllib3", "httpx", "h11"}
+FOR_CHANGES = {"docker", "requests", "urllib3", "httpx", "h11", "cortexctl.hosts.act", "cortexctl.hosts.daemon_api"}
 FOR_STACKS = {"pydantic", "pydantic_core"}
 FOR_SOME = {"jinja2", "deepdiff", "rich", "yaml", "packaging", "tree_sitter", "tree_sitter_toml", "tree_sitter_json"}
 """Libraries for what only some stacks, plans and formats have."""

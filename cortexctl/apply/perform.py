@@ -17,8 +17,8 @@ from cortexctl.engines.registry import DEFAULT, command_of, engine_named
 from cortexctl.errors import PlanStale
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import SecretRef, Spec
 from cortexctl.plan.model import Change
 from cortexctl.plan.recipes import serving_of

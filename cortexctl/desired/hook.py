@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import SecretRef
@@ -56,7 +57,5 @@ class Hook:
             return shlex.join(self.command)
         if self.url_from:
             return f"POST to the URL in {self.url_from.origin}"
-        from urllib.parse import urlsplit
-
         url = urlsplit(self.url)
         return f"POST to {url.scheme}://{url.netloc.rpartition('@')[2]}"

@@ -6,7 +6,6 @@ protocol: its command line, its memory, its log, and the paths, variables and st
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
@@ -128,7 +127,7 @@ class GpuUse:
     """Whether the share is the engine's own default."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Companion:
     """A model that a server loads beside its own, such as a draft. `model`: a path in the container or a repository, as
     in `Server.model`; `revision`: of the repository, if one is set.

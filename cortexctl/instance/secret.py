@@ -1,18 +1,18 @@
-"""Secrets in texts: hides their values in every common encoding, and computes fingerprints."""
+"""Secrets in texts: hides their values in every common encoding."""
 
 from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
 
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.secret_shape import may_be_secret, without_tokens
 
-__all__ = ["SHORTEST", "fingerprint", "hidden", "masked", "may_be_secret"]
+__all__ = ["SHORTEST", "hidden", "masked", "may_be_secret"]
 
 SHORTEST = 4
 """Minimum length of a value that is hidden in texts; hiding shorter ones would only garble them."""
@@ -65,7 +65,6 @@ def _parts(value: str) -> set[str]:
 def _encoded(part: str) -> Iterator[str]:
     """One text unchanged, and in the forms of logs, URLs, HTML pages, JSON and headers."""
     import html
-    from urllib.parse import quote, quote_plus
 
     yield part
     in_json = [json.dumps(part, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)]
@@ -146,16 +145,6 @@ def _without_edges(line: str, encodings: _Forms) -> str:
                 break
             at = line.rfind(tail, start, at + EDGE - 1)
     return line
-
-
-def fingerprint(stack: str, name: str, value: str) -> str:
-    """16 hex digits, keyed by stack and name so that equal secrets do not show as equal elsewhere.
-
-    scrypt (RFC 7914) rather than a bare HMAC: many people may read a plan, and a short token must not be found by
-    trying. The cost, about 10 ms and 4 MiB, is paid once per secret and run.
-    """
-    salt = f"cortexctl/1/{stack}/{name}".encode()
-    return hashlib.scrypt(value.encode(), salt=salt, n=4096, r=8, p=1, dklen=8).hex()
 
 
 _WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")

@@ -6,7 +6,6 @@ Values, and the order in which files are requested; the caller passes in the fun
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import posixpath
 import re
@@ -34,7 +33,7 @@ Read = Callable[[str, int], bytes | None]
 """Returns up to this many first bytes of a file, by its path; None if it does not exist."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ModelSource:
     """Where an instance's model is. `root`: the mounted folder or volume of the host; empty if nothing is mounted.
     `inside`: the model's folder below it, or the Hub's cache for a `repo`.

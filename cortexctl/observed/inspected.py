@@ -12,7 +12,7 @@ from dataclasses import field
 from typing import Any
 
 from cortexctl.dataclass import dataclass
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_in_place
 

@@ -14,7 +14,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.hosts.transports import docker_context
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.operations.adapters import secret_reader, stack_inputs
 from cortexctl.operations.cached_stack import CachedStack, Resolved, cached_stack
 from cortexctl.operations.stack_choice import StackChoice

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from cortexctl.dataclass import dataclass
-from cortexctl.instance.secret import hidden
 from cortexctl.text.invocation import Invocation
 
 
@@ -30,6 +29,8 @@ class StackChoice:
         return Invocation(stack, self.env, self.files, tuple(map(self._variable, self.variables)))
 
     def _variable(self, assignment: str) -> str:
+        from cortexctl.instance.secret import hidden
+
         name, _, value = assignment.partition("=")
         is_open = self.secret is not None and name not in self.secret and hidden(value) == value
         return assignment if is_open else name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
@@ -132,8 +133,6 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
 
 
 def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.diagnostics import Diagnostic, error
@@ -38,8 +39,6 @@ def _address(docker: str) -> str:
     """Where clients reach published ports, as far as the daemon's URL names it."""
     if not docker.startswith(("ssh://", "tcp://")):
         return "127.0.0.1"
-    from urllib.parse import urlsplit
-
     return urlsplit(docker).hostname or "127.0.0.1"
 
 

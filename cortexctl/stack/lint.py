@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -144,8 +145,6 @@ def _source(model: ModelTable, at: At) -> Iterator[Diagnostic]:
 def _publish(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     if model.publish is None:
         return
-    import ipaddress
-
     bare = model.publish.rpartition(":")[0] if re.search(r"[\]\d]:\d+$", model.publish) else model.publish
     address = ipaddress.ip_address(bare.strip("[]"))
     if address.is_unspecified:

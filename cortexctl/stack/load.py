@@ -18,8 +18,9 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, Kind, SourceSpan, error, in_reading_order, unacknowledged
 from cortexctl.files.checkout import checkout_of
 from cortexctl.files.consulted import Consulted
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.labels import owner
-from cortexctl.instance.secret import fingerprint, masked
+from cortexctl.instance.secret import masked
 from cortexctl.instance.secret_shape import without_tokens
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.acknowledge import acknowledgements, unknown_rules

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from cortexctl.engines.vllm.command.dashes import TO_MINUS
 from cortexctl.engines.vllm.command.reserved import RESERVED
@@ -99,8 +100,6 @@ def _of_text(value: str) -> str:
 
 def _of_url(url: str) -> str:
     """For the URL of a hook: knowing the URL may be all that its receiver requires."""
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(url)
     except ValueError:

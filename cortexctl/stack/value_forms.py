@@ -4,6 +4,7 @@ invalid one.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
 
@@ -140,8 +141,6 @@ def drift_pattern_form(text: str) -> str:
 
 
 def publish_form(text: str) -> str:
-    import ipaddress
-
     address, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not separator:
         address, port = text, ""

@@ -17,7 +17,7 @@ from cortexctl.cli.run_output import run_output
 from cortexctl.desired.stack import Desired
 from cortexctl.engines.registry import ENGINES
 from cortexctl.errors import GateFailed
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import SecretRef
 from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, carry_out

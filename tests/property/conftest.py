@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cortexctl.apply import perform
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.stack import load
 
 

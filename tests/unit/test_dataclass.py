@@ -8,6 +8,7 @@ import inspect
 import pickle
 from collections.abc import Callable
 from dataclasses import field
+from operator import ge, gt, le, lt
 from typing import Any, ClassVar
 
 import pytest
@@ -113,6 +114,7 @@ OPTIONS = [
     {"frozen": True, "slots": True},
     {"frozen": True, "slots": True, "eq": False},
     {"frozen": True, "slots": True, "kw_only": True},
+    {"frozen": True, "slots": True, "order": True},
 ]
 CASES = [
     pytest.param(body, options, id=f"{body.__name__}-{'-'.join(k for k, v in options.items() if v)}")
@@ -142,6 +144,10 @@ def test_instances_behave_as_those_of_the_standard_library(body: Callable[[], ty
     assert [repr(i) for i in ours] == [repr(i) for i in theirs]
     assert [[a == b for a in ours] for b in ours] == [[a == b for a in theirs] for b in theirs]
     assert [a == b for a in ours for b in theirs] == [b == a for a in ours for b in theirs]
+    for compare in (lt, le, gt, ge):
+        assert [outcome(compare, a, b) for a in ours for b in ours] == [
+            outcome(compare, a, b) for a in theirs for b in theirs
+        ]
     hashes = [[isinstance(outcome(hash, i), int) for i in created] for created in (ours, theirs)]
     assert hashes[0] == hashes[1]
     assert [outcome(dataclasses.asdict, i) for i in ours] == [dataclasses.asdict(i) for i in theirs]

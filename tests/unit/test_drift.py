@@ -12,8 +12,8 @@ import pytest
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.engines.vllm.command.read_options import options_of
 from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.image import local_name
-from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import InPlace, Mount, Publish, SecretRef, Spec
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.host import ObservedContainer, ObservedHost

@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.contract import CONTRACT as VLLM
 from cortexctl.errors import GateFailed
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import Publish, SecretRef
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import diff

@@ -37,7 +37,7 @@ def docker(tmp_path: Path) -> Iterator[str]:
     names = ["image:v0.32.0", "vllm/vllm-openai:v0.32.0"]
     image = {"Id": "sha256:" + "1" * 64, "RepoTags": names, "RepoDigests": [], "Config": {}}
     answers = {"/images/json": [image], "/version": {"ApiVersion": "1.41"}}
-    answers |= {f"/v1.41/images/{name}/json": image for name in names}
+    answers |= {f"/images/{name}/json": image for name in names}
     with talking_daemon(tmp_path / "daemon.sock", answers) as daemon:
         yield daemon.url
 

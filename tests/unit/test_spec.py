@@ -14,9 +14,9 @@ from cortexctl.instance.codec import (
     spec_to_dict,
     spec_to_label,
 )
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.image import ImageReference, parse_image, split_image
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import (
     DEFAULT_SHM_SIZE,
     STOP_MARGIN,

@@ -13,7 +13,7 @@ import pytest
 
 from cortexctl import __version__
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
-from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.plan.guards import check_desired
 from cortexctl.stack.json_schema import args_json_schema, json_schema
