@@ -23,6 +23,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from cortexctl.hosts import transport
+
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 
@@ -33,6 +35,7 @@ LOADED = ["__main__", "encodings.utf_8_sig", "netrc", "cortexctl.cli.main", "cor
           "cortexctl.hosts.act", "cortexctl.apply.run", "cortexctl.apply.executor", "cortexctl.apply.locking",
           "cortexctl.health.prober", "cortexctl.render.apply.progress", "cortexctl.render.apply.outcome", "cortexctl.render.plan.terminal",
           "cortexctl.render.plan.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
+transport.FIRST_ANSWER = 10.0  # a machine with a high load may need more than the product's 5 s
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(LOADED)
 _reading = threading.Lock()

@@ -13,7 +13,7 @@ from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
-FIRST_ANSWER = 5.0
+FIRST_ANSWER: float = 5.0
 """Seconds without a byte after which a host counts as unreachable, if it has not answered in this run."""
 
 
