@@ -32,11 +32,14 @@ class NotHttp(Exception):
 
 
 class BrokenOff(ConnectionError):
-    """The connection ended within the answer, or before it. `is_empty`: not one byte arrived."""
+    """The connection ended within the answer, or before it. `is_empty`: no byte arrived. `has_line`: its first line
+    arrived.
+    """
 
-    def __init__(self, *, is_empty: bool = False) -> None:
+    def __init__(self, *, is_empty: bool = False, has_line: bool = True) -> None:
         super().__init__("the connection was closed within the answer")
         self.is_empty = is_empty
+        self.has_line = has_line
 
 
 class HttpAnswer:
@@ -104,10 +107,8 @@ class HttpAnswer:
             arrived += piece
             if (not piece or b"\n" in arrived) and not arrived.startswith(b"HTTP/"[: len(arrived)]):
                 raise NotHttp("it does not begin as HTTP")
-            if not piece and arrived and b"\n" not in arrived:
-                raise NotHttp("its first line does not end")
             if not piece:
-                raise BrokenOff(is_empty=not arrived)
+                raise BrokenOff(is_empty=not arrived, has_line=b"\n" in arrived)
         if end > most:
             raise NotHttp("its head is too long")
         self._arrived, self._used = arrived, end

@@ -192,10 +192,10 @@ def opened(
         stream.sendall(_request(method, path, body))
         yield OpenAnswer(stream)
     except NotHttp as cause:
-        failure = _not_a_daemon(transport.url)
-        transport.answered(failure)
-        raise failure from cause
+        raise _another_server(transport) from cause
     except BrokenOff as cause:
+        if not cause.is_empty and not cause.has_line:
+            raise _another_server(transport) from cause
         raise transport.fault(_CLOSED_AT_ONCE if cause.is_empty else _BROKEN_OFF) from cause
     except OSError as cause:
         raise transport.fault(cause) from cause
@@ -246,6 +246,13 @@ class BoundedStream:
 def _broken(cause: NotHttp) -> ConnectionError:
     """A body with unreadable chunks counts as a broken connection."""
     return ConnectionError(f"the daemon's answer is not HTTP: {cause}")
+
+
+def _another_server(transport: Transport) -> DaemonError:
+    """For the rest of the run, this is the answer of the host."""
+    failure = _not_a_daemon(transport.url)
+    transport.answered(failure)
+    return failure
 
 
 def _not_a_daemon(url: str) -> DaemonError:
