@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from cortexctl.hosts import transport
+from tests.waiting import AT_MOST
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
@@ -45,7 +46,7 @@ processes whenever one starts. If two threads read the same code, the second get
 
 
 def ran(
-    *arguments: str, cwd: Path, env: Mapping[str, str] = os.environ, stdin: str = "", timeout: float = 60
+    *arguments: str, cwd: Path, env: Mapping[str, str] = os.environ, stdin: str = "", timeout: float = AT_MOST
 ) -> subprocess.CompletedProcess[str]:
     """Run a command until it exits. `env`: its whole environment; `stdin`: the text of its stdin.
 
@@ -106,7 +107,7 @@ class Forked:
         if self._process.pid and _exit_code(self._process, 0) is None:
             os.kill(self._process.pid, number)
 
-    def end(self, timeout: float = 120) -> tuple[int, str]:
+    def end(self, timeout: float = AT_MOST) -> tuple[int, str]:
         """Wait for the exit. Returns the exit code (minus the signal's number after a signal) and the whole output."""
         code = _exit_code(self._process, timeout)
         if code is None:
