@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import inputs
@@ -65,9 +66,13 @@ def case_of(axis: str, size: int) -> _Case:
 def _growth(bench: BenchRun, axis: str) -> list[Row]:
     small, large = sizes(axis, quick=bench.quick)
     costs: dict[tuple[str, int], Mapping[str, float]] = {}
+
+    def measure(checkout: Checkout, size: int) -> None:
+        costs[checkout.who, size] = _costs(bench, checkout, axis, size)
+
     for size in (small, large):
         for checkout in bench.checkouts:
-            bench.recording.attempt(lambda c=checkout, s=size: costs.update({(c.who, s): _costs(bench, c, axis, s)}))
+            bench.recording.attempt(partial(measure, checkout, size))
 
     def figure(who: str, stage: str) -> Figure | None:
         pair = [(size, costs[who, size][stage]) for size in (small, large) if (who, size) in costs]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import IO
 
 PASSED = frozenset({0})
+_COUNTED = Path(__file__).parent / "clients" / "counted.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU (user and system) and wall in seconds, of the process and of those that it waited for. Peak memory in MiB: at
-    least that of the bench itself, some 20 MiB, from which the kernel starts to count.
-    """
+    """CPU (user and system) and wall in seconds, of the process and of those that it waited for. Peak memory in MiB."""
 
     cpu: float
     wall: float
@@ -49,10 +47,10 @@ class CommandFailed(BenchFailed):
 
 def measured(command: Command) -> Usage:
     """Run it to its end. Raises CommandFailed."""
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        counts = Path(folder, "counts")
         process = subprocess.Popen(
-            command.argv,
+            (sys.executable, "-I", "-S", str(_COUNTED), str(counts), *command.argv),
             env=command.env,
             cwd=command.folder,
             stdin=subprocess.DEVNULL,
@@ -60,20 +58,17 @@ def measured(command: Command) -> Usage:
             stderr=output,
             start_new_session=True,
         )
-        alarm = threading.Timer(command.limit, _kill, [process.pid])
-        alarm.start()
         try:
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            exit_code = process.wait(command.limit)
+        except subprocess.TimeoutExpired:
+            exit_code = -signal.SIGKILL
         finally:
-            alarm.cancel()
             if process.returncode is None:
                 _kill(process.pid)
                 process.wait()
-        wall = time.perf_counter() - began
-        if process.returncode not in command.exit_codes:
-            raise CommandFailed(f"{' '.join(command.argv)}: exit code {process.returncode}{_end_of(output)}")
-    return Usage(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024)
+        if exit_code not in command.exit_codes or not counts.exists():
+            raise CommandFailed(f"{' '.join(command.argv)}: exit code {exit_code}{_end_of(output)}")
+        return Usage(*map(float, counts.read_text(encoding="ascii").split()))
 
 
 def _kill(process: int) -> None:
