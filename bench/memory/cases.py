@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cortexctl.engines.gpu_models import Gpu, gpu_of
+from cortexctl.engines.gpu_models import gpu_of
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.drafts import Draft, read_draft
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts

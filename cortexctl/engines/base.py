@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.instance.spec import Server
 from cortexctl.model_files.files import ModelFiles

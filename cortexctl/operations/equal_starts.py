@@ -6,7 +6,8 @@ import posixpath
 from pathlib import Path
 
 from cortexctl.desired.stack import Host
-from cortexctl.engines.gpu_models import Gpu, gpu_on_host
+from cortexctl.engines.gpu_models import gpu_on_host
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.measurement import Started
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.measured import started

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cortexctl.engines.gpu_models import Gpu, parse_gpu
+from cortexctl.engines.gpu_models import parse_gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.check import check_args

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
 from cortexctl.engines.companions import companion_files, companion_sources
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget

@@ -20,7 +20,7 @@ from cortexctl.engines.base import (
     SmokeRequest,
     Stage,
 )
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast, Unknown
 from cortexctl.engines.vllm.contract import CONTRACT as VLLM
 from cortexctl.instance.spec import Server

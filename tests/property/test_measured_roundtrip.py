@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, from_json, to_json
 from cortexctl.engines.vllm.memory.measured import started
 

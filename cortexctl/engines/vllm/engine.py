@@ -17,7 +17,7 @@ from cortexctl.engines.base import (
     GpuUse,
     Stage,
 )
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.compared import command_differences, normalised

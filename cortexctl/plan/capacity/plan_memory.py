@@ -12,7 +12,8 @@ from dataclasses import replace
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host
 from cortexctl.engines.companions import NOT_READ, FilesBySource, companion_files
-from cortexctl.engines.gpu_models import Gpu, gpu_on_host
+from cortexctl.engines.gpu_models import gpu_on_host
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast, Unknown
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec

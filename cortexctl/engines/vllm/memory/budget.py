@@ -10,7 +10,7 @@ from typing import Any
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate, weakest
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
 from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, uncounted_draft

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.measurement import Started, digest
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of

@@ -7,7 +7,7 @@ such. These parts are the only error of a forecast, so each has a range.
 from __future__ import annotations
 
 from cortexctl.engines.estimate import Estimate
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.weights import widest_mlp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cortexctl.engines.estimate import Estimate
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal, StageForecast, Unknown
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import Budget, budget

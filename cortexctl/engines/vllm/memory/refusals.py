@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings

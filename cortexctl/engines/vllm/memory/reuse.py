@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.measurement import Measurement, Started, same_gpu, same_model, same_start
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.memory.model_facts import Facts

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of
 from cortexctl.engines.vllm.memory.defaults import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate
-from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool
 from cortexctl.engines.vllm.memory.drafts import Draft
 from cortexctl.engines.vllm.memory.headers import Headers
