@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast attack fuzz bench bench-quick lint types check schemas reference clean
+.PHONY: help setup lab demo test test-fast attack fuzz bench bench-quick bench-memory lint types check schemas reference clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -44,6 +44,9 @@ bench: bench-run  ## speed against docker compose and bare clients, as ratios: 1
 
 bench-quick: BENCH = --quick
 bench-quick: bench-run  ## the same with smaller sizes: a minute or two (BASE=git-ref-or-folder)
+
+bench-memory: setup  ## errors of the memory forecast against measured starts and published reports: a second (BASE=git-ref-or-folder)
+	@$(BIN)/python -m bench.memory $(if $(BASE),--before $(BASE))
 
 .PHONY: bench-run
 bench-run: setup

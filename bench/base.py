@@ -19,7 +19,7 @@ def prepared(reference: str) -> Path:
         if (source / ".venv" / "bin" / "cortexctl").exists():
             return source / ".venv" / "bin"
     else:
-        source = _unpacked(reference)
+        source = unpacked(reference)
     environment = cache() / "base" / f"env-{source.name}"
     python = environment / "bin" / "python"
     if not (environment / "ready").exists():
@@ -30,7 +30,7 @@ def prepared(reference: str) -> Path:
     return python.parent
 
 
-def _unpacked(revision: str) -> Path:
+def unpacked(revision: str) -> Path:
     """The files of a revision, without a worktree that git would have to forget."""
     parse = ["git", "-C", str(REPO), "rev-parse", "--verify", f"{revision}^{{commit}}"]
     commit = subprocess.run(parse, check=True, capture_output=True, text=True).stdout.strip()

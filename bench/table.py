@@ -15,7 +15,7 @@ def full_table(rows: Sequence[Row]) -> str:
     with_before = any(row.before for row in rows)
     heads = ["work", "against", *(["before"] if with_before else []), "now", "goal", ""]
     heads += ["CPU ms", "wall ms", "requests", "kB", "peak MiB"]
-    return _markdown(heads, [_full(row, with_before=with_before) for row in rows])
+    return markdown(heads, [_full(row, with_before=with_before) for row in rows])
 
 
 def short_table(rows: Sequence[Row]) -> str:
@@ -26,7 +26,7 @@ def short_table(rows: Sequence[Row]) -> str:
             groups.setdefault(row.headline, []).append(row)
     with_before = any(row.before for row in rows)
     heads = ["", *(["before"] if with_before else []), "now", "goal", ""]
-    return _markdown(heads, [_short(name, of, with_before=with_before) for name, of in groups.items()])
+    return markdown(heads, [_short(name, of, with_before=with_before) for name, of in groups.items()])
 
 
 def _full(row: Row, *, with_before: bool) -> list[str]:
@@ -81,7 +81,7 @@ def _pair(work: str, reference: str) -> str:
     return f"{work} / {reference}" if work and reference else work
 
 
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Aligned, so that it can be read on a terminal."""
     cells = [list(heads), *map(list, rows)]
     widths = [max(3, *(len(line[column]) for line in cells)) for column in range(len(heads))]

@@ -1,96 +1,105 @@
-"""Our weights and cache sizes against the memory of a real GPU: models of public architectures with random weights,
-created by transformers on the GPU. Needs torch, transformers and a GPU; nothing is downloaded.
+"""Measures starts of vLLM on this machine's GPU, as lines for `truth/`. It needs Linux, a GPU and an installed vLLM,
+but nothing of cortexctl; nothing is downloaded, and weights are random (`--load-format dummy`).
 
-    python bench/memory/on_gpu.py tests/fixtures/configs/*.json
+    python bench/memory/on_gpu.py --cases bench/memory/truth/h200-vllm-0.26.0.jsonl --out l40s-vllm-0.26.0.jsonl
 
-`weights`: torch's allocated memory after the model was created, against ours at tensor_parallel_size 1. transformers
-keeps projections apart that vLLM fuses, and no rotary tables of vLLM's size, so a few tenths of a percent are theirs.
-`cache`: bytes of one token in the keys and values that the model itself holds, against ours, if all layers
-hold all tokens.
+`--cases`: a file of cases, or of measured starts: of each line `case`, `config`, `flags` and `env` are read, and
+`model`. `config` is a path below the folder of that file. `--models`: a folder with a folder for each model, for those
+that need more than a config.json (processors of images, real weights). `--only TEXT`: the cases with this text in their
+name. A case that is in the file of `--out` already is not measured again. Each case is a process of its own
+(`one_start.py`), with an empty cache of compiled graphs unless its name has "again" or its `compiled` is "from its
+cache": such a case runs after the start that fills it.
 """
 
 from __future__ import annotations
 
-import gc
+import argparse
 import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-
-from cortexctl.engines.gpu_models import gpu_of
-from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.model_facts import read_facts
-from cortexctl.engines.vllm.memory.stage import BudgetInputs
-
-GIB = 2**30
-LARGEST = 70.0
-"""Largest model that is tried, in GiB of weights."""
-TOKENS = 64
+ONE = Path(__file__).with_name("one_start.py")
+LIMIT = 1200
+"""Seconds of one start."""
 
 
-def ours(config: dict[str, Any]) -> Budget:
-    args = {"max_model_len": 256, "enforce_eager": True, "dtype": "bfloat16"}
-    return budget(read_facts(config), BudgetInputs(args, gpu_of("H100"), "0.32.0"))
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    failed = 0
+    for case in cases(options.cases, options.out, options.only):
+        measured, log = measure(case, options.cases.parent, options.models)
+        if measured is None:
+            failed += 1
+            print(f"{case['case']}: not measured\n{log[-2000:]}", flush=True)
+            continue
+        with options.out.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(measured, separators=(",", ":")) + "\n")
+        left = measured.get("available_kv_bytes")
+        print(f"{case['case']}: {f'{left / 2**30:.2f} GiB for the cache' if left else 'refused'}", flush=True)
+    return 1 if failed else 0
 
 
-def bytes_per_token(computed: Budget) -> float:
-    """For a pool with one group: all layers hold every token."""
-    pool = computed.tightest.pool
-    blocks = pool.blocks(8 * GIB)
-    return 8 * GIB / (pool.tokens(blocks, 256) or 1)
+def cases(file: Path, out: Path, only: str) -> Iterator[dict[str, Any]]:
+    """The cases without a measurement."""
+    done = {case["case"] for case in _lines(out)} if out.exists() else set()
+    yield from (case for case in _lines(file) if only in case["case"] and case["case"] not in done)
 
 
-def measure(config: dict[str, Any]) -> tuple[float, float]:
-    """(GiB that torch holds, bytes of one token in the cache; 0 if it holds something else)."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
-    before = torch.cuda.memory_allocated()
-    with torch.device("cuda"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), dtype=torch.bfloat16)
-    allocated = (torch.cuda.memory_allocated() - before) / GIB
+
+def measure(case: Mapping[str, Any], folder: Path, models: Path | None) -> tuple[dict[str, Any] | None, str]:
+    """The measured line, None if the case could not be tried; and the end of the log."""
+    with tempfile.TemporaryDirectory(prefix="one-start-") as work:
+        request = {
+            key: case[key] for key in ("case", "model", "config", "flags", "env", "weights_are") if key in case
+        } | {"paths": _paths(case, folder, models, Path(work))}
+        env = os.environ | {"VLLM_CACHE_ROOT": str(Path(work, "cache"))} | case.get("env", {})
+        measured, log = _run(request, env, Path(work, "result.json"))
+        if measured and (case.get("compiled") == "from its cache" or "again" in case["case"]):
+            measured, log = _run(request, env, Path(work, "result.json"))
+            measured = measured and measured | {"compiled": "from its cache"}
+    return measured, log
+
+
+def _paths(case: Mapping[str, Any], folder: Path, models: Path | None, work: Path) -> dict[str, str]:
+    """A folder for the model and for its draft, by their names: the prepared one, or one with the config.json alone."""
+    names = {str(case["model"]): folder / case["config"]}
+    if draft := (case["flags"].get("speculative_config") or {}).get("model"):
+        names[draft] = folder / Path(case["config"]).parent / f"{draft}.json"
+    paths = {}
+    for name, config in names.items():
+        path = models / name if models else work / name
+        if not path.exists():
+            path = work / name
+            path.mkdir(parents=True)
+            shutil.copy(config, path / "config.json")
+        paths[name] = str(path.resolve())
+    return paths
+
+
+def _run(request: Mapping[str, Any], env: Mapping[str, str], result: Path) -> tuple[dict[str, Any] | None, str]:
+    result.unlink(missing_ok=True)
+    command = [sys.executable, str(ONE), json.dumps(request), str(result)]
     try:
-        with torch.inference_mode():
-            output = model(torch.zeros((1, TOKENS), dtype=torch.long, device="cuda"), use_cache=True)
-        layers = getattr(output.past_key_values, "layers", [])
-        tensors = [t for layer in layers for t in (layer.keys, layer.values)]
-        per_token = sum(t.numel() * t.element_size() for t in tensors) / TOKENS
-    except Exception as cause:  # a model may hold states instead
-        sys.stderr.write(f"  no cache read: {type(cause).__name__}: {cause}\n")
-        per_token = 0.0
-    return allocated, per_token
-
-
-def main(files: list[str]) -> None:
-    import torch
-
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    print(f"{'config':<34}{'architecture':<38}{'GiB':>8}{'ours':>8}{'off':>8}{'B/token':>10}{'ours':>10}")
-    for file in files:
-        config = json.loads(Path(file).read_text())
-        try:
-            computed = ours(config)
-        except Exception as cause:
-            print(f"{Path(file).stem:<34}not read: {cause}")
-            continue
-        weights = computed.tightest.weights.value
-        if config.get("quantization_config") or weights > LARGEST:
-            continue
-        try:
-            allocated, per_token = measure(config)
-        except Exception as cause:
-            print(f"{Path(file).stem:<34}not created: {type(cause).__name__}: {str(cause)[:90]}")
-            allocated = per_token = 0.0
-        gc.collect()
-        torch.cuda.empty_cache()
-        if allocated:
-            one_group = len(computed.tightest.pool.groups) == 1
-            cache = f"{per_token:>10.0f}{bytes_per_token(computed):>10.0f}" if per_token and one_group else ""
-            off = f"{100 * (weights / allocated - 1):>+7.2f}%"
-            print(f"{Path(file).stem:<34}{computed.facts.architecture:<38}{allocated:>8.2f}{weights:>8.2f}{off}{cache}")
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
+        log = done.stdout + done.stderr
+    except subprocess.TimeoutExpired:
+        return None, f"it took more than {LIMIT} s"
+    return (json.loads(result.read_text(encoding="utf-8")) if result.exists() else None), log
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

@@ -1,14 +1,19 @@
-"""Other methods for the same numbers, each as published, on the same facts.
+"""Other methods for the same numbers, each as published, on the same facts: `python -m bench.memory --rivals`.
 
 They get the values that they would have to fetch: exact parameters, and our count of the cache if they have none.
+kvfit is compared if it is installed (`pip install kvfit`); nothing else of the project needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.memory.errors import Error
+from bench.memory.reports import REPORTS, answer, gpu, printed_tokens, read_reports
+from bench.memory.starts import read_config
 from cortexctl.engines.vllm.memory.budget import Budget, weight_options
 from cortexctl.engines.vllm.memory.layers import Attention, Latent
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
@@ -24,6 +29,29 @@ class Answer:
 
     tokens: float | None
     starts: bool | None
+
+
+def methods() -> dict[str, Callable[[Budget, Mapping[str, Any]], Answer]]:
+    known: dict[str, Callable[[Budget, Mapping[str, Any]], Answer]] = {
+        "cortexctl": lambda computed, _: ours(computed),
+        "parameters x bytes x 1.2": lambda computed, _: by_parameters(computed),
+        "GPUStack's rule": lambda computed, _: gpustack(computed),
+        "2 x hidden x layers a token": lambda computed, _: by_hidden(computed),
+    }
+    return known | ({"kvfit 0.3": kvfit} if importlib.util.find_spec("kvfit") else {})
+
+
+def errors() -> Iterator[Error]:
+    """Of the tokens from flags alone, in percent, by method. A method without an answer for a report has no error."""
+    for case in read_reports():
+        printed = printed_tokens(case)
+        if gpu(case) is None or not printed:
+            continue
+        computed, raw = answer(case), read_config(REPORTS / case["config"])
+        for name, method in methods().items():
+            tokens = method(computed, raw).tokens
+            if tokens is not None:
+                yield Error(case["id"], "", name, 100 * (tokens / printed - 1), "")
 
 
 def ours(computed: Budget) -> Answer:
@@ -46,9 +74,9 @@ def gpustack(computed: Budget) -> Answer:
     return Answer(float(at.pool.tokens(blocks, computed.length)), at.pool.needed(computed.length) <= left * GIB)
 
 
-def seed(computed: Budget) -> Answer:
-    """The calculator in this project's first specification: 2 x hidden x layers per token for any heads, 15 % on top,
-    and no more tokens in the cache than in a batch.
+def by_hidden(computed: Budget) -> Answer:
+    """Of simple calculators: 2 x hidden x layers per token for any heads, 15 % on top, and no more tokens in the cache
+    than in a batch.
     """
     size = {"awq": 0.5, "gptq": 0.5, "fp8": 1.0, "compressed-tensors": 1.0}.get(computed.settings.quant.method, 2.0)
     facts, s = computed.facts, computed.settings
