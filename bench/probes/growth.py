@@ -6,6 +6,7 @@ It runs with the programs of the checkout that is measured.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cortexctl import __main__ as program
 from cortexctl.cli.show import view
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.host import ObservedHost
@@ -81,5 +83,6 @@ def _observed(by_host: dict[str, Any]) -> Observed:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(getattr(program, "NEW_OBJECTS", gc.get_threshold()[0]))  # as in a run of the program
     costs = growth_of(sys.argv[1], json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
     Path(sys.argv[3]).write_text(json.dumps(costs), encoding="utf-8")
