@@ -25,6 +25,7 @@ def prepared(reference: str) -> Path:
     if not (environment / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
         pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--upgrade", "pip"], check=True)
         subprocess.run([*pip, "-e", source], check=True)
         (environment / "ready").touch()
     return python.parent

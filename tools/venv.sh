@@ -10,4 +10,6 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
   apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 fi
 [ -x "$dir/bin/python" ] || "$python" -m venv "$dir"
+# an old pip, such as that of Debian 12, writes a program that imports `re` at each start
+"$dir/bin/python" -m pip install -qq --disable-pip-version-check --upgrade pip
 "$dir/bin/python" -m pip install -qq --disable-pip-version-check -e '.[dev]'
