@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
+from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.budget import Budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
@@ -42,6 +43,8 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
         option = f"gpu_memory_utilization {s.utilization:g} of {budget.gpu.total_gib:.2f}"
         rows.append(("  requested", at.requested, option))
     sign = "-" if rows else " "
+    missing = MEASURED.missing(s, budget.gpu) if budget.gpu else ""
+    guess = f"; a guess for {missing}" if missing and at.transient.source == "fitted" else ""
     draft = ", with its draft" if s.speculation.model and not budget.uncounted else ""
     split = f"tensor_parallel_size {s.tp}, {s.quant.method or s.dtype}{draft}"
     rows += [
@@ -50,7 +53,7 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
         (
             f"{sign} activation peak",
             at.transient,
-            f"max_num_batched_tokens {s.batched_tokens}, max_num_seqs {s.max_num_seqs}",
+            f"max_num_batched_tokens {s.batched_tokens}, max_num_seqs {s.max_num_seqs}{guess}",
         ),
         (f"{sign} CUDA graphs", at.graphs, "enforce_eager avoids them" if at.graphs.value else "not charged here"),
     ]

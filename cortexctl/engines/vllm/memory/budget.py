@@ -11,18 +11,19 @@ from typing import Any
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
 from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, uncounted_draft
 from cortexctl.engines.vllm.memory.headers import loaded_weights
 from cortexctl.engines.vllm.memory.model_facts import Facts
-from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient
+from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, numbers_of_8_bits, overhead_notes, transient
 from cortexctl.engines.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
 from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, stages
+from cortexctl.engines.vllm.memory.weights import Kernels, Stage, WeightOptions, stages
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.text.units import GIB
 
@@ -94,7 +95,7 @@ def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Sta
     pool = stage_pool(facts, s, stage, inputs)
     weights = _weights(facts, s, stage, inputs)
     other, peak = _overhead(facts, s, stage, inputs)
-    captured = _measured(inputs.measured.graphs_gib) or graphs(facts, s)
+    captured = _measured(inputs.measured.graphs_gib) or graphs(facts, s, inputs.gpu or NO_GPU)
     requested = Estimate.sure(math.ceil((inputs.gpu or NO_GPU).total * s.utilization) / GIB)
     available = _available(s, inputs, requested, (weights, other, peak, captured))
     counted = None if inputs.available_gib is not None else _counted(inputs.measured, pool, s)
@@ -119,7 +120,7 @@ def _overhead(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> 
     if known.transient_gib is None and known.together_gib is not None:
         apart = min(other.value, max(known.together_gib, 0.0))
         return Estimate.sure(apart, "measured here"), Estimate.sure(known.together_gib - apart, "measured here")
-    return other, _measured(known.transient_gib) or transient(facts, s, last=stage.last)
+    return other, _measured(known.transient_gib) or transient(facts, s, inputs.gpu or NO_GPU, last=stage.last)
 
 
 def _counted(known: Measured, pool: Pool, s: Settings) -> int | None:
@@ -182,6 +183,11 @@ def _pool(
 def _weights(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Estimate:
     if (known := _measured(inputs.measured.weights_gib)) is not None:
         return known
+    weights, beside = _loaded(facts, s, stage, inputs), numbers_of_8_bits(s, inputs.gpu or NO_GPU)
+    return Estimate(weights.value + beside, weights.low, weights.high + beside, weights.source) if beside else weights
+
+
+def _loaded(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Estimate:
     options = weight_options(s, inputs.gpu or NO_GPU)
     if not stage.last or not s.speculation.model:
         return loaded_weights(facts, stage, s.quant, options, inputs.headers)
@@ -203,8 +209,24 @@ def weight_options(s: Settings, gpu: Gpu) -> WeightOptions:
     split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
     towers = not (s.text_only and s.behaviour.since(0, 12))
     rank = s.lora_rank if s.loras else 0
-    wide, draft = gpu.capability >= 10, s.speculation.method
-    return WeightOptions(split, s.model_bytes, towers, draft, wide, rank, s.loras, not s.pooling)
+    return WeightOptions(
+        split,
+        s.model_bytes,
+        towers,
+        s.speculation.method,
+        _kernels(s, gpu),
+        MEASURED.covers(s, gpu),
+        rank,
+        s.loras,
+        not s.pooling,
+    )
+
+
+def _kernels(s: Settings, gpu: Gpu) -> Kernels:
+    """Those for Hopper served AWQ from 0.19 on, and MXFP4 since their Triton kernels are part of vLLM."""
+    if gpu.capability == 9 and s.engine_v1 and s.behaviour.since(0, 19 if s.quant.scheme.name == "awq" else 14):
+        return "hopper"
+    return "blackwell" if gpu.capability >= 10 else ""
 
 
 def _verdict(
@@ -242,6 +264,8 @@ def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
         yield "the GPU shares the machine's memory: the memory that is free at start decides; pass it with --free"
     if s.longer_allowed and is_too_long(facts, s):
         yield f"config.json allows {facts.derived_len} tokens a request; the effect of longer requests is not known"
+    if inputs.available_gib is None and inputs.measured.transient_gib is None:
+        yield from overhead_notes(facts, s, inputs.gpu or NO_GPU, inputs.free_gib)
     if not s.behaviour.known:
         yield "the release is not known: numbers are those of the newest, and ranges include older ones"
     if s.behaviour.is_newer:

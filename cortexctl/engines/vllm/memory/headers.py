@@ -70,6 +70,10 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOpt
     )
 
 
+_COMPLETE = {"fp8", "mxfp4", "awq", "gptq"}
+"""Schemes whose configs name every module that they leave as stored."""
+
+
 def loaded_weights(
     facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions, headers: Headers | None
 ) -> Estimate:
@@ -78,6 +82,10 @@ def loaded_weights(
         weights = stage_bytes(headers, facts, stage, options) / GIB
         return Estimate(weights, 0.995 * weights, 1.02 * weights, "headers")
     value = weight_bytes(facts, stage, quant, options) / GIB
+    if options.measured and not facts.unknown and (quant is not facts.quant or not quant.method):
+        return Estimate(value, 0.997 * value - 0.01, 1.004 * value + 0.05, "config")
+    if options.measured and quant.scheme.name in _COMPLETE and not quant.leaves:
+        return Estimate(value, 0.99 * value - 0.01, 1.012 * value + 0.1, "config")
     if quant.method or facts.unknown:  # recipes differ in the modules that they leave unquantised
         return Estimate(value, 0.97 * value, 1.05 * value, "config")
     return Estimate(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
@@ -116,10 +124,14 @@ def names_head(name: str) -> bool:
 def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, options: WeightOptions) -> float:
     if name.endswith(_DROPPED) or _not_loaded(name, facts, options):
         return 0.0
-    if name.endswith("qzeros") and facts.quant.scheme.symmetric:
+    scheme = facts.quant.scheme
+    repacked = options.kernels == "hopper" and ".experts." not in name
+    if name.endswith("qzeros") and scheme.symmetric and not repacked:
         return 0.0
     number = prod(shape)
     size = number * loaded_width(name, dtype, options)
+    if name.endswith("qzeros") and not scheme.symmetric and repacked:
+        size *= 2 / scheme.packed  # in 16 bits
     if _TOWER.search(name):
         return size / options.split.tp if options.towers and stage.first else 0.0
     if layer := _LAYER.search(name):

@@ -128,3 +128,9 @@ class Tower:
     """For the largest item."""
     tokens: int = 1
     """Text tokens that the largest item becomes."""
+    numbers: int = 0
+    """Of one patch's input."""
+    matrices: int = 2
+    """Of a feed-forward block: three with a gate."""
+    frames: int = 1
+    """The largest video is as large as this many of the largest images."""

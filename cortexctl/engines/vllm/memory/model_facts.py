@@ -51,6 +51,8 @@ class Facts:
     norms: int = 2
     ssm_bytes: int = 0
     """Bytes of a number in a state, if the config sets it; 0: as the weights."""
+    soft_capped: bool = False
+    """Logits are capped by a function, which copies them."""
     unknown: tuple[str, ...] = ()
 
     @property
@@ -164,6 +166,7 @@ def _read(config: Config) -> Facts:
         per_layer_vocab=config.number("vocab_size_per_layer_input"),
         norms=4 if family.sandwich else 2,
         ssm_bytes=_state_bytes(config),
+        soft_capped=bool(config.get("final_logit_softcapping")),
         unknown=unknown,
     )
 

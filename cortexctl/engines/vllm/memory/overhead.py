@@ -6,9 +6,13 @@ such. These parts are the only error of a forecast, so each has a range.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.peak import peak
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.weights import widest_mlp
 from cortexctl.text.units import GIB
@@ -84,7 +88,20 @@ def encoder(facts: Facts, s: Settings) -> float:
     return items * tower.patches * alive * s.model_bytes / GIB
 
 
-def transient(facts: Facts, s: Settings, *, last: bool = True) -> Estimate:
+def transient(facts: Facts, s: Settings, gpu: Gpu, *, last: bool = True) -> Estimate:
+    """The peak of the profiling run. Where it was not measured, rules fitted on start-up logs give the value, and the
+    range includes what the code of the measured releases would need.
+    """
+    code = peak(facts, s, gpu, last=last).first
+    if MEASURED.covers(s, gpu):
+        return code
+    logs = _fitted(facts, s, last=last)
+    if not MEASURED.has_code(s):
+        return logs
+    return Estimate(logs.value, min(logs.low, code.low), max(logs.high, code.high), "fitted")
+
+
+def _fitted(facts: Facts, s: Settings, *, last: bool) -> Estimate:
     """The profiling run frees each of them before the next: the largest counts. Only the last stage samples."""
     run = forward(facts, s)
     sampling, low, high = sampler(facts, s) if last else (0.0, 0.0, 0.0)
@@ -93,7 +110,7 @@ def transient(facts: Facts, s: Settings, *, last: bool = True) -> Estimate:
     return Estimate(value, 0.85 * max(run, low, 0.3 * images), max(1.15 * run, high, 2 * images) + 0.1, "fitted")
 
 
-def graphs(facts: Facts, s: Settings) -> Estimate:
+def graphs(facts: Facts, s: Settings, gpu: Gpu) -> Estimate:
     """The profiler's estimate, which is charged to the budget from 0.20 on. Only its size is known. The second runner
     made no estimate before 0.29.
     """
@@ -101,8 +118,61 @@ def graphs(facts: Facts, s: Settings) -> Estimate:
         return Estimate.sure(0.0)
     if s.second_runner and not s.behaviour.since(0, 29):
         return Estimate.sure(0.0)
+    if MEASURED.covers(s, gpu):
+        return captured(facts, s, ESTIMATED)
     value = (0.2 if s.tp == 1 else 0.3) + (0.3 if facts.hybrid else 0.0)
     return Estimate(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
+
+
+ESTIMATED = (0.145, 0.10, 0.25)
+"""(MiB for one layer of one graph, least, most) that the first runner's profiler estimates: 8 starts [fit]."""
+CAPTURED = (0.29, 0.20, 0.46)
+"""The same, for the memory that graphs take when they are captured: 24 starts of both runners [fit]."""
+
+
+def captured(facts: Facts, s: Settings, cost: tuple[float, float, float]) -> Estimate:
+    """GiB of the graphs of all batch sizes: pieces of a pass for each of them, and a whole one for each batch of
+    decoding requests. vLLM: `VllmConfig._set_cudagraph_sizes`.
+    """
+    decoded = s.max_num_seqs * (1 + s.speculation.tokens)
+    largest = min(2 * decoded, 512, s.batched_tokens)
+    number = _sizes(largest) + _sizes(min(decoded, largest))
+    value, low, high = (each * len(facts.layers) * number / 1024 for each in cost)
+    return Estimate(value, low, high, "fitted")
+
+
+def _sizes(largest: int) -> int:
+    """Batch sizes with a graph of their own, up to the largest: 1, 2, 4, steps of 8 below 256, then steps of 16."""
+    return sum(size <= largest for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)))
+
+
+def beside_budget(facts: Facts, s: Settings) -> Estimate:
+    """GiB of graphs that a start captures after it filled its budget: nothing charges those of the second runner."""
+    if s.eager or not s.second_runner or s.behaviour.since(0, 29):
+        return Estimate.sure(0.0)
+    return captured(facts, s, CAPTURED)
+
+
+def overhead_notes(facts: Facts, s: Settings, gpu: Gpu, free_gib: float | None) -> Iterator[str]:
+    """What the budget of a start leaves out or has only once, where it was measured."""
+    if not MEASURED.covers(s, gpu) or s.kv_bytes:
+        return
+    compiling = peak(facts, s, gpu).compiling
+    if compiling >= WORTH_A_NOTE:
+        yield f"a first start compiles: it leaves {compiling:.2f} GiB less for the cache than later ones"
+    beside = beside_budget(facts, s)
+    left = (gpu.total_gib - IDLE if free_gib is None else free_gib) - gpu.total_gib * s.utilization
+    if beside.high > max(left, 0.0):
+        yield (
+            f"CUDA graphs need {beside.low:.1f} to {beside.high:.1f} GiB beside the budget, where {max(left, 0.0):.1f} "
+            "GiB are free: capturing them, or a full batch later, may run out of memory"
+        )
+
+
+WORTH_A_NOTE = 0.1
+"""GiB."""
+IDLE = 0.51
+"""GiB of an idle H200 that are not free."""
 
 
 def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
@@ -117,8 +187,20 @@ def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
     context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
     if context and free_gib is not None:
         context = max(context, gpu.total_gib - free_gib)  # memory of other processes counted against the server
+    if MEASURED.covers(s, gpu):
+        profiled = not s.eager and not s.second_runner
+        grown = 0.156 if s.pooling and s.eager else 0.235 if profiled else 0.225
+        return Estimate(grown, grown - 0.07, grown + 0.07, "fitted")  # of 140 starts, all are within
     if ranks == 1:
         grown = 0.1 if gpu.capability >= 9 else 0.05
         return Estimate(context + grown, context + 0.02, context + 0.3, "fitted")
     nccl = 0.15 * ranks if s.behaviour.counts_nccl else 0.0
     return Estimate(context + nccl + 0.2, context + 0.1, context + nccl + 1.2, "fitted")
+
+
+def numbers_of_8_bits(s: Settings, gpu: Gpu) -> float:
+    """GiB that are allocated once while weights are loaded, if weights or cache have numbers of 8 bits: 32 MiB in all
+    ten starts that were measured, whatever the model's size; its place in the code is not known.
+    """
+    has_any = s.quant.scheme.name == "fp8" or s.kv_dtype.startswith("fp8")
+    return 1 / 32 if has_any and MEASURED.covers(s, gpu) else 0.0

@@ -66,6 +66,8 @@ class Settings:
     """The second model runner, which took over model by model from 0.22 to 0.30."""
     longer_allowed: bool = False
     """VLLM_ALLOW_LONG_MAX_MODEL_LEN is set: max_model_len may be more than the config allows."""
+    videos: bool = True
+    """False: limit_mm_per_prompt excludes them."""
 
     @property
     def model_bytes(self) -> int:
@@ -152,6 +154,7 @@ def read_settings(
         pooling,
         uses_second_runner(acts, facts, environ, speculation),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
+        _table(args.get("limit_mm_per_prompt")).get("video") != 0,
     )
 
 

@@ -17,7 +17,10 @@ def towers_of(config: Config, text_hidden: int) -> tuple[Tower, ...]:
     for outer in ("vision_config", "audio_config"):
         table = config.outer.get(outer) or config.raw.get(outer) or _DEFAULTS.get(f"{config.outer_type} {outer}")
         if isinstance(table, Mapping) and table:
-            towers.append(_vision(table, text_hidden) if outer == "vision_config" else _audio(table, text_hidden))
+            tokens = _number(config.outer, "mm_tokens_per_image") or _number(config.raw, "mm_tokens_per_image")
+            towers.append(
+                _vision(table, text_hidden, tokens) if outer == "vision_config" else _audio(table, text_hidden)
+            )
     return tuple(t for t in towers if t.parameters)
 
 
@@ -34,7 +37,7 @@ _DEFAULTS: dict[str, Mapping[str, Any]] = {
 """For families whose checkpoints all have the same tower, if a config does not describe it."""
 
 
-def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
+def _vision(table: Mapping[str, Any], text_hidden: int, tokens_per_image: int = 0) -> Tower:
     kind = str(table.get("model_type") or "")
     hidden = _number(table, "embed_dim", "hidden_size", "width")  # Qwen2-VL's hidden_size is that of the text model
     layers = _number(table, "depth", "num_hidden_layers", "layers")
@@ -48,7 +51,17 @@ def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
     out = _number(table, "out_hidden_size") or text_hidden
     parameters = blocks + patches + positions + _projector(table, kind, hidden, out)
     largest, tokens = _largest_image(table, kind, patch)
-    return Tower(parameters, "vision", hidden, width, largest, tokens)
+    numbers = 3 * patch * patch * (_number(table, "temporal_patch_size") or 1)
+    frames = FRAMES if kind in {"qwen2_vl", "qwen2_5_vl", "qwen2_5_omni_vision_encoder"} else 1
+    return Tower(
+        parameters, "vision", hidden, width, largest, tokens_per_image or tokens, numbers, 3 if gated else 2, frames
+    )
+
+
+FRAMES = 7
+"""Pairs of frames of the largest video that vLLM profiles for Qwen2-VL and its successor, each as large as an image.
+Videos of later families have fewer pixels than an image. vLLM: `_MAX_FRAMES_PER_VIDEO`.
+"""
 
 
 def _largest_image(table: Mapping[str, Any], kind: str, patch: int) -> tuple[int, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.layers import Experts
 from cortexctl.engines.vllm.memory.model_facts import Facts
-from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation
+from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation, Scheme
 from cortexctl.engines.vllm.memory.tensors import Split, Tensor, layer_tensors
+
+Kernels = Literal["", "hopper", "blackwell"]
 
 VOCAB_STEP = 64
 """Rows of the vocabulary are padded to a multiple of this, then split."""
@@ -49,8 +52,10 @@ class WeightOptions:
     towers: bool = True
     draft: str = ""
     """The method of a draft that is loaded as well: its layer counts, and so does everything that it does not share."""
-    wide_tiles: bool = False
-    """MXFP4 kernels for Blackwell pad experts more than others do."""
+    kernels: Kernels = ""
+    """The GPUs whose kernels repack quantised weights in their own way."""
+    measured: bool = False
+    """Weights of such starts were measured: ranges are narrow."""
     lora_rank: int = 0
     loras: int = 0
     head: bool = True
@@ -81,7 +86,19 @@ def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, option
     parameters = tensor.parameters
     if scheme.name == "mxfp4" and "experts" in tensor.module:
         parameters *= mxfp4_padding(facts, options)
-    return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed)
+    zeros = 0.0 if "experts" in tensor.module else _zeros(scheme, options)
+    return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed + zeros)
+
+
+def _zeros(scheme: Scheme, options: WeightOptions) -> float:
+    """Bytes per parameter of zero points beyond those of the scheme. Kernels for Hopper keep them in 16 bits; of GPTQ's
+    symmetric checkpoints, they keep the packed ones that they do not need. vLLM: `MacheteLinearKernel`.
+    """
+    if options.kernels != "hopper" or scheme.name not in {"awq", "gptq", "compressed-tensors"}:
+        return 0.0
+    if scheme.symmetric:
+        return scheme.packed / scheme.group if scheme.name == "gptq" else 0.0
+    return (2 - scheme.packed) / scheme.group
 
 
 MIB = 2**20
@@ -98,12 +115,18 @@ def allocated(size: float) -> float:
 
 
 def mxfp4_padding(facts: Facts, options: WeightOptions) -> float:
-    """Kernels need whole tiles: widths of experts are rounded up to 128 (256 on Blackwell), the hidden size to 256."""
+    """Kernels need whole tiles: widths of experts are rounded up to 128 (256 on Blackwell), the hidden size to 256. On
+    Hopper only the scales are padded, to 256 outputs and four groups of inputs. vLLM: `_swizzle_mxfp4`.
+    """
     experts = facts.experts
     if experts is None:
         return 1.0
     width = experts.width if options.split.whole_experts else experts.width / options.split.tp
-    return _up(width, 256 if options.wide_tiles else 128) / width * _up(facts.hidden, 256) / facts.hidden
+    if options.kernels == "hopper":
+        outputs = (_up(2 * width, 256) + _up(facts.hidden, 256)) / (2 * width + facts.hidden)
+        scales = outputs * _up(facts.hidden, 128) / facts.hidden
+        return 1 + (scales - 1) / 17  # 16 bytes of numbers have one of scales
+    return _up(width, 256 if options.kernels == "blackwell" else 128) / width * _up(facts.hidden, 256) / facts.hidden
 
 
 def _up(number: float, step: int) -> int:
@@ -130,7 +153,12 @@ def _outside(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOpt
 
 def padded_rows(facts: Facts, options: WeightOptions) -> float:
     """Rows of the vocabulary on one rank."""
-    return _up(facts.vocab, VOCAB_STEP) / options.split.tp
+    return padded_vocabulary(facts) / options.split.tp
+
+
+def padded_vocabulary(facts: Facts) -> int:
+    """Rows of the vocabulary on all ranks together."""
+    return _up(facts.vocab, VOCAB_STEP)
 
 
 def rotary_bytes(facts: Facts, options: WeightOptions) -> float:
@@ -162,16 +190,22 @@ def draft_bytes(facts: Facts, options: WeightOptions) -> float:
 def _lora(facts: Facts, stage: Stage, options: WeightOptions) -> float:
     """A pair of low-rank matrices for every adapter that fits in a batch, on each linear module except experts.
 
-    The first is complete on every rank, the second is split with its module. vLLM:
-    `LinearWithLoRA.create_lora_weights`.
+    The first is complete on every rank, and there is one for each projection of a fused module; the second is split
+    with its module. Embedding and head have a pair, too. vLLM: `create_lora_weights` of the layers with LoRA.
     """
     total = 0.0
     for index in stage.layers:
         for tensor in layer_tensors(facts.layers[index], facts.hidden, options.split, facts.norms):
             if tensor.linear and "experts" not in tensor.module:
-                total += facts.hidden + tensor.parameters / facts.hidden
-    rows = padded_rows(facts, options) if stage.last else 0
-    return options.loras * options.lora_rank * (total + (facts.hidden + rows if rows else 0)) * options.size
+                fused = _FUSED.get(tensor.module.rpartition(".")[2], 1)
+                total += fused * facts.hidden + tensor.parameters / facts.hidden
+    rows = padded_rows(facts, options)
+    total += (int(stage.first) + int(stage.last)) * (facts.hidden + rows)
+    return options.loras * options.lora_rank * total * options.size
+
+
+_FUSED = {"q_proj": 3, "gate_proj": 2}
+"""Projections that are one module in vLLM, by the name of the first."""
 
 
 @lru_cache(maxsize=64)
