@@ -56,6 +56,18 @@ def test_a_later_start_needs_less_than_the_first_one() -> None:
     assert not budget_of("llama-3.1-8b", "H200", "0.26.0", enforce_eager=True).notes
 
 
+def test_where_embeddings_are_not_compiled_the_first_start_needs_no_more() -> None:
+    """An encoder's embeddings, and those of a model that reads images, are computed outside the compiled part."""
+    for name in ("bge-m3", "qwen3-vl-8b"):
+        first = budget_of(name, "H200", "0.26.0").tightest.transient.value
+        assert first == budget_of(name, "H200", "0.26.0", enforce_eager=True).tightest.transient.value
+
+
+def test_pooling_has_no_graph_estimate() -> None:
+    pooled = budget_of("qwen3-235b-a22b", "H200", "0.26.0", runner="pooling").tightest.graphs
+    assert pooled.value == 0 < pooled.high
+
+
 def test_graphs_beside_the_budget_are_a_warning_where_little_is_free() -> None:
     """The second runner captures after the cache has taken the rest of the budget: 0.98 GiB were measured."""
     close = budget_of("llama-3.1-8b", "H200", "0.26.0", gpu_memory_utilization=0.99)

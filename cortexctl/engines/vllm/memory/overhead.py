@@ -119,7 +119,8 @@ def graphs(facts: Facts, s: Settings, gpu: Gpu) -> Estimate:
     if s.second_runner and not s.behaviour.since(0, 29):
         return Estimate.sure(0.0)
     if MEASURED.covers(s, gpu):
-        return captured(facts, s, ESTIMATED)
+        estimate = captured(facts, s, ESTIMATED)
+        return Estimate(0.0, 0.0, estimate.high, "fitted") if s.pooling else estimate  # pooling had none
     value = (0.2 if s.tp == 1 else 0.3) + (0.3 if facts.hybrid else 0.0)
     return Estimate(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
 

@@ -34,6 +34,9 @@ _FREES_GATE = {
     "ministral3",
     "pixtral",
     "phi3",
+    "internlm3",
+    "jamba",
+    "nemotron-nas",
     "ernie4_5",
     "glm",
     "falcon_h1",
@@ -165,7 +168,7 @@ def compiling(facts: Facts, s: Settings, gpu: Gpu, run: float) -> tuple[float, .
     """Bytes while kernels are compiled and timed: beside a pass over a batch, a buffer as large as the GPU's L2 cache
     clears it between runs; the kernel that reads embeddings is timed with a copy of the whole table.
     """
-    if facts.towers and not s.text_only:  # embeddings are computed outside the compiled part
+    if facts.encoder_only or (facts.towers and not s.text_only):  # embeddings are computed outside the compiled part
         return (run,)
     row = facts.hidden * s.model_bytes
     copied = padded_vocabulary(facts) / s.tp * row + 2 * s.batched_tokens * row
