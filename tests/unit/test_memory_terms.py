@@ -86,7 +86,7 @@ def test_graphs_beside_the_budget_are_a_warning_where_little_is_free() -> None:
     ("gpu", "version", "args", "missing"),
     [
         ("H200", "0.26.0", {}, ""),
-        ("H100", "0.22.0", {}, ""),
+        ("H100", "0.21.0", {}, ""),
         ("H100", "0.20.2", {}, "this release"),
         ("H100", "0.27.0", {}, "this release"),
         ("H100", None, {}, "this release"),
@@ -113,7 +113,7 @@ def test_a_guess_includes_the_first_compilation_as_the_code_has_it() -> None:
     on_another = budget_of("qwen3-8b", "L40S", "0.26.0").tightest.transient
     assert on_another.value < 0.4
     assert on_another.high > 1.16
-    older = budget_of("qwen3-8b", "L40S", "0.21.0").tightest.transient
+    older = budget_of("qwen3-8b", "L40S", "0.20.2").tightest.transient
     assert older.source == on_another.source == "fitted"
 
 

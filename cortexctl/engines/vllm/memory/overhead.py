@@ -92,12 +92,12 @@ def transient(facts: Facts, s: Settings, gpu: Gpu, *, last: bool = True) -> Esti
     """The peak of the profiling run. Where it was not measured, rules fitted on start-up logs give the value, and the
     range includes what the code of the measured releases would need.
     """
-    code = peak(facts, s, gpu, last=last).first
     if MEASURED.covers(s, gpu):
-        return code
+        return peak(facts, s, gpu, last=last).first
     logs = _fitted(facts, s, last=last)
-    if not MEASURED.has_code(s):
+    if not MEASURED.has_code(s, gpu):
         return logs
+    code = peak(facts, s, gpu, last=last).first
     return Estimate(logs.value, min(logs.low, code.low), max(logs.high, code.high), "fitted")
 
 

@@ -39,6 +39,7 @@ _FREES_GATE = {
     "nemotron-nas",
     "ernie4_5",
     "glm",
+    "glm4",
     "falcon_h1",
     "bailing_moe",
 }
@@ -103,9 +104,9 @@ def vectors(facts: Facts, s: Settings) -> int:
     """
     if any(m.matrices == 2 for layer in facts.layers for m in layer.mlps):
         return 5
-    if facts.norms > 2:
-        return 5
     number = 3 if _frees_gate(facts) else 4
+    if facts.norms > 2:
+        return number + 1
     return number - 1 if facts.towers and not s.text_only else number
 
 
