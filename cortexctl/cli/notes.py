@@ -10,7 +10,6 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.operations.notes import Level, Note
 from cortexctl.operations.read_stack import StackReading
-from cortexctl.render.diagnostic import diagnostics_text
 
 _BEFORE = {Level.PROGRESS: "", Level.NOTE: "note: ", Level.WARNING: "Warning: "}
 
@@ -26,6 +25,8 @@ def show_notes(notes: Iterable[Note]) -> None:
 
 def show_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
+        from cortexctl.render.diagnostic import diagnostics_text
+
         print_note(diagnostics_text(diagnostics, ink("stderr")) + "\n")
 
 

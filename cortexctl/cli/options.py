@@ -9,11 +9,9 @@ from typing import Literal
 import click
 
 from cortexctl.errors import UsageError
-from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.request import Request
 from cortexctl.text.invocation import DEFAULT_STACK
-from cortexctl.text.units import seconds
 
 Command = Callable[..., int]
 
@@ -200,6 +198,9 @@ def apply_options(command: Command) -> Command:
         allow_unreachable: bool,
         **kwargs: object,
     ) -> int:
+        from cortexctl.operations.apply_options import ApplyOptions
+        from cortexctl.text.units import seconds
+
         try:
             timeout = seconds(lock_timeout)
         except ValueError as cause:

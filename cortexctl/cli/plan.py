@@ -11,7 +11,6 @@ from cortexctl.cli.notes import show_note, usable
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import write
-from cortexctl.operations.apply_options import ALLOW_UNREACHABLE
 from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
@@ -76,6 +75,8 @@ def _exit_code(plan: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
 def _next_step(plan: Plan, out: str | None) -> str:
     if not plan.effective or plan.basis or is_blocked(plan, allow_unreachable=True):
         return ""
+    from cortexctl.operations.apply_options import ALLOW_UNREACHABLE
+
     anyway = (ALLOW_UNREACHABLE,) if is_blocked(plan) else ()
     if out and not plan.lacking:
         from cortexctl.operations.saved_plan import apply_saved

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from urllib.parse import urlsplit
 
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.spec import SecretRef
@@ -54,8 +52,12 @@ class Hook:
     def description(self) -> str:
         """Its action, described for people. Of a URL only scheme and host: the path may be a secret."""
         if self.command:
+            import shlex
+
             return shlex.join(self.command)
         if self.url_from:
             return f"POST to the URL in {self.url_from.origin}"
+        from urllib.parse import urlsplit
+
         url = urlsplit(self.url)
         return f"POST to {url.scheme}://{url.netloc.rpartition('@')[2]}"

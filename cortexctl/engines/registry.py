@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from cortexctl.engines.base import Command, Engine
-from cortexctl.instance.spec import Server, Spec
-from cortexctl.text.shorten import shortened
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cortexctl.engines.base import Command, Engine
+    from cortexctl.instance.spec import Server, Spec
 
 ENGINES: dict[str, Engine] = {}
 """By name, once they are used: nothing is asked of an engine for a container that has not changed."""
@@ -23,6 +25,8 @@ def engine_named(name: str) -> Engine:
 
         ENGINES[name] = Vllm()
     if name not in ENGINES:
+        from cortexctl.text.shorten import shortened
+
         known = ", ".join(sorted({DEFAULT, *ENGINES}))
         raise UnknownEngine(f'the engine "{shortened(name)}" is unknown; this cortexctl knows {known}')
     return ENGINES[name]

@@ -5,7 +5,6 @@ The result is valid for as long as the questions have the same answers.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.dataclass import dataclass
+from cortexctl.files.digest import digest
 
 LARGEST_TEXT = 4 * 2**20
 """Bytes. A larger file has no text."""
@@ -57,7 +57,7 @@ class Consulted:
     def confirms(self, facts: Iterable[Fact]) -> bool:
         """Whether all these questions have the same answers now."""
         with suppress(OSError, RuntimeError, ValueError, KeyError):
-            return all(_digest(self._answer(kind, path)) == digest for kind, path, digest in facts)
+            return all(_digest(self._answer(kind, path)) == known for kind, path, known in facts)
         return False
 
     def _answer(self, kind: str, path: str) -> Any:
@@ -68,7 +68,7 @@ class Consulted:
 
 
 def _digest(answer: Any) -> str:
-    return hashlib.sha256(repr(answer).encode()).hexdigest()
+    return digest(repr(answer).encode())
 
 
 def _names(path: str, _beside: str) -> tuple[str, ...] | None:

@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from cortexctl.concurrently import PER_HOST, at_once
 from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError, DaemonRefused
-from cortexctl.hosts import lock, record_store
 from cortexctl.hosts.http import NOT_FOUND, TIMEOUT, daemon_time, get, get_json, get_json_or_none
 from cortexctl.hosts.transport import Connection
-from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_containers,
@@ -28,15 +25,11 @@ from cortexctl.observed.container_list import (
 )
 from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, LOCAL_IMAGE, VOLUME
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import (
-    ImageDefaults,
-    Inspected,
-    InspectedHost,
-    parse_image_defaults,
-    parse_inspected,
-)
-from cortexctl.observed.lock_holder import HeldLock, LockInfo
-from cortexctl.observed.record import HostRecord
+
+if TYPE_CHECKING:
+    from cortexctl.observed.inspected import ImageDefaults, Inspected, InspectedHost
+    from cortexctl.observed.lock_holder import HeldLock, LockInfo
+    from cortexctl.observed.record import HostRecord
 
 LIST = "/containers/json?all=1"
 
@@ -63,6 +56,8 @@ def image_labels(at: Connection, image: str) -> Mapping[str, str] | None:
 
 def local_image(at: Connection, reference: str) -> ImageFacts | None:
     """An image on the host. None if it does not have it."""
+    from urllib.parse import quote
+
     try:
         answer = get(at.transport, f"/images/{quote(reference, safe='/:')}/json", LOCAL_IMAGE).content
     except DaemonRefused as cause:
@@ -97,6 +92,9 @@ def record(at: Connection, owner: str, *, unfinished: bool = True, timeout: floa
     """The record of earlier applies; empty if there is none. `unfinished`: whether to read also what a killed run may
     have been about to write.
     """
+    from cortexctl.hosts import record_store
+    from cortexctl.observed.record import HostRecord
+
     names = record_store.volume_names(owner) if unfinished else (record_store.volume_name(owner),)
     for name in names:
         labels = _volume(at, name, timeout)
@@ -107,18 +105,24 @@ def record(at: Connection, owner: str, *, unfinished: bool = True, timeout: floa
 
 def held_lock(at: Connection, owner: str) -> HeldLock | None:
     """The holder of the stack's lock there, and the daemon's time then. None if it is free."""
+    from cortexctl.observed.lock_holder import HeldLock
+
     holder = lock_holder(at, owner)
     return HeldLock(holder, daemon_time(at.transport)) if holder is not None else None
 
 
 def lock_holder(at: Connection, owner: str, *, timeout: float = TIMEOUT) -> LockInfo | None:
     """The holder of the stack's lock there. None if it is free."""
+    from cortexctl.hosts import lock
+
     labels = _volume(at, lock.volume_name(owner), timeout)
     return lock.from_labels(labels) if labels is not None else None
 
 
 def inspect(at: Connection, container: ObservedContainer, spec: Spec, owner: str) -> Inspected | None:
     """The settings of a container beyond its image's own. `spec`: the spec to compare it with. None if it is gone."""
+    from cortexctl.observed.inspected import parse_inspected
+
     answer = _container(at, container.id)
     if answer is None:
         return None
@@ -127,6 +131,9 @@ def inspect(at: Connection, container: ObservedContainer, spec: Spec, owner: str
 
 def deep(at: Connection, ours: Ours, owner: str) -> InspectedHost:
     """Omits containers that were removed meanwhile: the next reading will show it."""
+    from cortexctl.instance.image import local_name
+    from cortexctl.observed.inspected import InspectedHost, parse_inspected
+
     images = {local_name(name): facts.id for name, facts in local_images(at).items()}
     answers = zip(ours, at_once(partial(_container, at), list(ours), most=PER_HOST), strict=True)
     known = {id_: answer for id_, answer in answers if answer is not None}
@@ -159,6 +166,7 @@ def left_by_killed_runs(hosts: Sequence[Connection], owner: str) -> list[str]:
     """The hosts where a run that is provably gone left its lock, or the second volume of a record that no run writes.
     Omits hosts that do not answer.
     """
+    from cortexctl.hosts import lock, record_store
 
     def is_left(at: Connection) -> bool:
         try:
@@ -174,6 +182,8 @@ def left_by_killed_runs(hosts: Sequence[Connection], owner: str) -> list[str]:
 
 def _image_defaults(at: Connection, image: str) -> ImageDefaults:
     """What an image, by its id, gives its containers."""
+    from cortexctl.observed.inspected import ImageDefaults, parse_image_defaults
+
     answer = get_json_or_none(at, f"/images/{image}/json", IMAGE)
     return parse_image_defaults(answer) if answer else ImageDefaults(known=False)
 

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError
-from cortexctl.observe.host_readers import ListReader, ModelReaders, Readers
-from cortexctl.observe.model_reading import read_models
+from cortexctl.observe.host_readers import ModelReaders
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Fact, Key, Observed
-from cortexctl.observed.record import HostRecord
-from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.comparison import Compared, compare
 from cortexctl.plan.needs import Needs, needs_of_identity, needs_of_plan, needs_of_rollback
 from cortexctl.plan.request import Request
 from cortexctl.waiting import UNWATCHED, Watch
+
+if TYPE_CHECKING:
+    from cortexctl.model_files.files import ModelFiles
+    from cortexctl.observe.host_readers import ListReader, Readers
+    from cortexctl.observed.record import HostRecord
 
 Needed = Callable[[Observed], Needs]
 NO_MODELS = ModelReaders()
@@ -111,10 +113,18 @@ def read_records(observed: Observed, read: Callable[[str], HostRecord | None], w
 
 def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: ModelReaders, watch: Watch) -> Observed:
     """Every need has an answer in it, is known to have none, or belongs to a host that cannot be read."""
-    files = read_models(missing.models, models, observed.by_name(), watch) if missing.models else {}
+    files = _model_files(missing, observed, models, watch) if missing.models else {}
     unknown = frozenset((Fact.MODEL, s.key) for s in missing.models if s.key not in files)
     observed = replace(observed, model_files={**observed.model_files, **files}, unknown=observed.unknown | unknown)
     return _answered(observed, _queries(missing, readers), watch)
+
+
+def _model_files(
+    missing: Needs, observed: Observed, models: ModelReaders, watch: Watch
+) -> dict[tuple[str, str], ModelFiles]:
+    from cortexctl.observe.model_reading import read_models
+
+    return read_models(missing.models, models, observed.by_name(), watch)
 
 
 def _answered(observed: Observed, queries: Sequence[_Query], watch: Watch) -> Observed:
@@ -140,6 +150,8 @@ def _answered(observed: Observed, queries: Sequence[_Query], watch: Watch) -> Ob
 
 def _queries(missing: Needs, readers: Readers) -> Sequence[_Query]:
     def inspect(key: Key) -> Any:
+        from cortexctl.plan.adopt.normalise import read_back
+
         container, spec = missing.adoptions[key]
         inspected = readers.inspect(key[0], container, spec)
         return read_back(spec, inspected) if inspected is not None else None

@@ -7,14 +7,16 @@ answer: the object does not exist (any more), or a snapshot does not have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cortexctl.dataclass import dataclass
-from cortexctl.instance.spec import InPlace, Spec
-from cortexctl.model_files.files import ModelFiles, ModelSource
-from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.record import HostRecord
+
+if TYPE_CHECKING:
+    from cortexctl.instance.spec import InPlace, Spec
+    from cortexctl.model_files.files import ModelFiles, ModelSource
+    from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+    from cortexctl.observed.inspected import Inspected
+    from cortexctl.observed.record import HostRecord
 
 
 class ListReader(Protocol):
@@ -41,7 +43,7 @@ class Readers(ListReader, Protocol):
     def identity(self, host: str) -> str | None: ...
 
 
-FilesBySource = dict[tuple[str, str], ModelFiles]
+FilesBySource: TypeAlias = "dict[tuple[str, str], ModelFiles]"
 
 
 class HostModels(Protocol):
@@ -50,7 +52,7 @@ class HostModels(Protocol):
     def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles: ...
 
 
-ReadFiles = Callable[[ModelSource], ModelFiles]
+ReadFiles: TypeAlias = "Callable[[ModelSource], ModelFiles]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.labels import are_own
-from cortexctl.instance.spec import InPlace
-from cortexctl.model_files.files import ModelFiles
-from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.record import HostRecord
+
+if TYPE_CHECKING:
+    from cortexctl.instance.spec import InPlace
+    from cortexctl.model_files.files import ModelFiles
+    from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+    from cortexctl.observed.inspected import Inspected
 
 Key = tuple[str, str]
 """A host's name, and the key of the fact there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.registry import of_known_engine
@@ -11,8 +12,10 @@ from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label, spec_to_label
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.observation import Observed
+
+if TYPE_CHECKING:
+    from cortexctl.observed.inspected import Inspected
+    from cortexctl.observed.observation import Observed
 
 NOT_MOVED: Mapping[str, str] = {}
 LONGEST_PROBLEM = 200

@@ -7,11 +7,15 @@ younger than the serving container means candidate or leftover; older, or rolled
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cortexctl.dataclass import dataclass
 from cortexctl.instance.labels import is_generation_name, is_undone_name
-from cortexctl.instance.spec import Spec
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.record import Applied
+
+if TYPE_CHECKING:
+    from cortexctl.instance.spec import Spec
+    from cortexctl.observed.record import Applied
 
 
 def serving_now(wanted: Spec, existing: OwnedInstance | None, applied: Applied | None = None) -> Owned | None:

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
 from cortexctl.hosts import fleet
-from cortexctl.hosts.lock import born, this_machine
-from cortexctl.observe.host_readers import HostModels, ModelReaders
-from cortexctl.observe.model_reading import NOWHERE
-from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observe.host_readers import ModelReaders
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.secrets.resolver import SecretReader
 from cortexctl.waiting import UNWATCHED, Watch
 
 if TYPE_CHECKING:
@@ -28,7 +24,10 @@ if TYPE_CHECKING:
     from cortexctl.apply.protocols import Hooks
     from cortexctl.files.checkout import Checkout
     from cortexctl.model_files.files import ModelFiles, ModelSource
+    from cortexctl.observe.host_readers import HostModels
+    from cortexctl.observed.lock_holder import LockInfo
     from cortexctl.plan.model import Plan
+    from cortexctl.secrets.resolver import SecretReader
     from cortexctl.stack.variables import VariableInputs
 
 
@@ -53,6 +52,8 @@ class SystemClock:
 
 def secret_reader(stack_path: str, choice: StackChoice) -> SecretReader:
     """A reader that adds every value to `KNOWN`, so that it is hidden from then on."""
+    from cortexctl.secrets.resolver import SecretReader
+
     folder = Path(stack_path).resolve().parent
     return SecretReader(os.environ, folder, lambda: _variables(choice), KNOWN.add)
 
@@ -99,6 +100,7 @@ def model_readers(
     elsewhere = {h.name for h in desired.hosts if not h.is_here}
 
     def here(source: ModelSource) -> ModelFiles:
+        from cortexctl.observe.model_reading import NOWHERE
         from cortexctl.stack.model_folder import files_here
 
         return NOWHERE if source.host in elsewhere else files_here(source, within)
@@ -119,6 +121,9 @@ def new_run() -> str:
 def lock_identity(run: str) -> LockInfo:
     """The content of the lock. The owner's id is unique; times are filled in when the lock is acquired."""
     import getpass
+
+    from cortexctl.hosts.lock import born, this_machine
+    from cortexctl.observed.lock_holder import LockInfo
 
     try:
         user = getpass.getuser()

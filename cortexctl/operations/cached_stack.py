@@ -7,7 +7,6 @@ are read in every run: neither their values nor anything that is computed from t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -25,6 +24,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, SourceSpan
 from cortexctl.files.checkout import leads_out
 from cortexctl.files.consulted import Consulted
+from cortexctl.files.digest import digest
 from cortexctl.files.reading import NotRead, read_regular, read_text
 from cortexctl.operations.cached_json import Fingerprint, stack_from_json, stack_to_json
 from cortexctl.operations.run_secrets import KNOWN
@@ -110,7 +110,7 @@ class CachedStack:
 
     def _is_current(self, data: Any) -> bool:
         variables = data["variables"].items()
-        same = all(_digest(os.environ.get(name)) == digest for name, digest in variables)
+        same = all(_digest(os.environ.get(name)) == known for name, known in variables)
         return same and Consulted(self.path).confirms(data["facts"])
 
     def _decoded(self, data: Any, fingerprint: Fingerprint) -> Resolved:
@@ -162,12 +162,12 @@ def _name(path: str, text: str, choice: StackChoice, daemon: str, releases: Mapp
         "text": text,
         "env": choice.env,
         "variables": choice.variables,
-        "files": [(file, hashlib.sha256(read_regular(file)).hexdigest()) for file in choice.files],
+        "files": [(file, digest(read_regular(file))) for file in choice.files],
         "names": sorted(name for name in os.environ if name.startswith(VARIABLE)),
         "daemon": daemon,
         "releases": releases,
     }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return digest(json.dumps(inputs, sort_keys=True).encode())
 
 
 def _whole(resolved: Resolved) -> tuple[Any, ...]:
@@ -183,7 +183,7 @@ def _has_password(url: str) -> bool:
 
 
 def _digest(value: str | None) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()
+    return digest(repr(value).encode())
 
 
 def _program() -> Sequence[Any]:

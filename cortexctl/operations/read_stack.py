@@ -14,7 +14,6 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.hosts.transports import docker_context
-from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.operations.adapters import secret_reader, stack_inputs
 from cortexctl.operations.cached_stack import CachedStack, Resolved, cached_stack
 from cortexctl.operations.stack_choice import StackChoice
@@ -97,6 +96,8 @@ class StackReader:
 
         @cache
         def fingerprint_of(whose: str, name: str, source: str, key: str) -> str:
+            from cortexctl.instance.fingerprint import fingerprint
+
             value = secret_value(source, key) if secret_value else ""
             return fingerprint(whose, name, value) if value else ""
 

@@ -13,7 +13,8 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, SpecLabels, owned_instances
 from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import serving_now
-from cortexctl.plan.adopt.adopt import as_pattern, imported_fields, to_adopt
+from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
+from cortexctl.plan.adopt.imported import imported_fields
 from cortexctl.plan.cost import applied_of
 from cortexctl.plan.diff import IN_PLACE
 

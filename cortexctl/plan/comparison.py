@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
@@ -15,14 +16,15 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, Ownership, SpecLabels, ownership_of
-from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import serving_now
 from cortexctl.plan.adopt.adopt import with_adopted
-from cortexctl.plan.applied import as_applied
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.differing import differing_fields, with_settings
 from cortexctl.plan.placement import Placing
 from cortexctl.plan.request import Request
+
+if TYPE_CHECKING:
+    from cortexctl.observed.record import Applied
 
 PLAIN = Request()
 
@@ -124,9 +126,15 @@ class Compared:
 def compare(desired: Desired, observed: Observed, request: Request = PLAIN) -> Compared:
     """Every container is read once, and every difference is computed once."""
     observed = observed.by_current_names(desired.moved)
-    declared = as_applied(desired, observed) if request.only else desired
+    declared = _as_applied(desired, observed) if request.only else desired
     spec_labels = SpecLabels(i.spec for i in declared.instances)
     return _compared(desired, declared, observed, request, spec_labels, {})
+
+
+def _as_applied(desired: Desired, observed: Observed) -> Desired:
+    from cortexctl.plan.applied import as_applied
+
+    return as_applied(desired, observed)
 
 
 def _compared(

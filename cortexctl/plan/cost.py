@@ -7,14 +7,17 @@ usual time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Instance
 from cortexctl.instance import labels
 from cortexctl.instance.spec import STOP_MARGIN
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned
-from cortexctl.observed.record import Applied
 from cortexctl.plan.model import Cost
+
+if TYPE_CHECKING:
+    from cortexctl.observed.record import Applied
 
 
 def cost_of_start(wanted: Instance, observed: Observed) -> Cost:

@@ -9,7 +9,6 @@ from cortexctl.desired.stack import Instance
 from cortexctl.instance.labels import SPEC
 from cortexctl.instance.spec import InPlace
 from cortexctl.observed.owned import Owned, SpecLabels
-from cortexctl.plan.adopt.adopt import imported_fields
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 
 
@@ -64,6 +63,8 @@ def _differences(
 ) -> list[FieldChange] | tuple[FieldChange, ...]:
     """The text of the label is compared first: if it is equal, neither spec is compared."""
     if serving.imported:
+        from cortexctl.plan.adopt.imported import imported_fields
+
         return imported_fields(wanted, serving.imported)
     if serving.spec is None or serving.container.labels.get(SPEC) == spec_labels.text_of(wanted.spec):
         return ()

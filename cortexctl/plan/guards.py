@@ -20,7 +20,6 @@ from cortexctl.plan.conflicts import overlap, oversubscribed_gpus, utilization, 
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.placement import GpuHolder, gpu_holders
-from cortexctl.plan.recipes import retained_name
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of
 
@@ -180,6 +179,8 @@ def _share(sharer: Instance) -> str:
 
 
 def _taken_names(instance: Instance, change: Change, in_use: _InUse, desired: Desired) -> Iterator[Diagnostic]:
+    from cortexctl.plan.recipes import retained_name
+
     names = {
         serving_name(change.model, change.detail.ordinal),
         generation_name(change.model, change.detail.ordinal, change.detail.generation),

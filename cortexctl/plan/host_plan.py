@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from cortexctl.dataclass import dataclass
@@ -31,7 +31,6 @@ from cortexctl.plan.guards_observed import (
 )
 from cortexctl.plan.model import Change, PlannedHost
 from cortexctl.plan.order import Order
-from cortexctl.plan.recipes import steps_for_host
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import is_deferred
 from cortexctl.plan.steps import Step
@@ -81,7 +80,7 @@ def plan_host(host: Host, here: ComparedHost, fleet: Fleet) -> HostPlan:
     """Decides for every instance that is wanted on the host, or exists there. A host that cannot be read has no
     changes, and a diagnostic.
     """
-    desired, request, seen, wanted = fleet.desired, fleet.request, here.seen, here.wanted
+    request, seen, wanted = fleet.request, here.seen, here.wanted
     if not seen.is_reachable:
         planned = planned_host(host, seen, here.ownership)
         return HostPlan(planned, diagnostics=tuple(unreachable(wanted, seen, request)))
@@ -101,10 +100,19 @@ def plan_host(host: Host, here: ComparedHost, fleet: Fleet) -> HostPlan:
         changes=tuple(changes),
         deferred=tuple(deferred),
         everything=everything,
-        steps=tuple(steps_for_host(seen, changes, fleet.order, desired.owner, networks)),
+        steps=_steps(seen, changes, fleet, networks),
         serving=Counter(instance.model for instance in here.owned.values() if _serves(instance)),
         diagnostics=tuple(_diagnostics(host, here, changes, request)),
     )
+
+
+def _steps(seen: ObservedHost, changes: Sequence[Change], fleet: Fleet, drop: Collection[str]) -> tuple[Step, ...]:
+    """`drop`: networks to remove. The recipes are loaded if there is something to do."""
+    if not drop and not any(c.action.does_something for c in changes):
+        return ()
+    from cortexctl.plan.recipes import steps_for_host
+
+    return tuple(steps_for_host(seen, changes, fleet.order, fleet.desired.owner, drop))
 
 
 def planned_host(

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
-from cortexctl.engines.companions import sources_of
 from cortexctl.instance.labels import owner_of
 from cortexctl.instance.spec import Spec
-from cortexctl.model_files.files import ModelSource
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Fact, Key, Observed
 from cortexctl.observed.owned import owned_instances
@@ -26,6 +25,9 @@ from cortexctl.plan.decide import Force, needs_image, needs_inspection, needs_re
 from cortexctl.plan.host_plan import force_of
 from cortexctl.plan.one_daemon import hosts_with_equal_containers
 from cortexctl.plan.request import Request
+
+if TYPE_CHECKING:
+    from cortexctl.model_files.files import ModelSource
 
 Adoptable = tuple[ObservedContainer, Spec]
 """A container, and its desired spec."""
@@ -175,10 +177,12 @@ def _inspections_needed(pairs: Iterable[Pair], observed: Observed, *, everything
     return _unread(Fact.LIMITS, containers, observed.in_place, observed)
 
 
-def _models_needed(created: Iterable[Pair], desired: Desired, observed: Observed) -> tuple[ModelSource, ...]:
+def _models_needed(created: Collection[Pair], desired: Desired, observed: Observed) -> tuple[ModelSource, ...]:
     """Models of GPU containers to be created, of the ones they replace, and of neighbours whose memory use depends on
     the model. Omits hosts whose GPUs are not known.
     """
+    if not created:
+        return ()
     known = {h.name for h in desired.hosts if h.gpu_name or h.gpu_memory}
     launched = [
         (pair.wanted.host, spec)
@@ -202,6 +206,8 @@ def _identities_needed(observed: Observed) -> tuple[str, ...]:
 
 
 def _sources(specs: Iterable[tuple[str, Spec]]) -> tuple[ModelSource, ...]:
+    from cortexctl.engines.companions import sources_of
+
     return tuple(sorted({source for host, spec in specs for source in sources_of(host, spec)}))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from cortexctl.engines.measurement import Measurement
 from cortexctl.operations.results import FleetStatus, InstanceStatus
 from cortexctl.render.lock import holder_text
-from cortexctl.render.plan.content import counted
+from cortexctl.render.plan.outcome import counted
 from cortexctl.render.sanitise import all_visible, visible
 from cortexctl.render.style import Ink
 

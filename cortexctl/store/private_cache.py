@@ -6,13 +6,14 @@ place, and starts with the digest of its content, so a killed run, two runs at o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from cortexctl.files.digest import digest
 
 RETAINED = 16
 """Files; the oldest are deleted first."""
@@ -32,15 +33,15 @@ def read(folder: Path, name: str) -> bytes | None:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode) or not _is_private(info):
                 return None
-            digest, _, content = file.read(LARGEST + 1).partition(b"\n")
-        if digest == _digest(content):
+            written, _, content = file.read(LARGEST + 1).partition(b"\n")
+        if written == digest(content).encode():
             return content
     return None
 
 
 def write(folder: Path, name: str, content: bytes) -> None:
     """In place of an earlier file of this name. Without effect if nothing can be written there."""
-    data = _digest(content) + b"\n" + content
+    data = digest(content).encode() + b"\n" + content
     if len(data) > LARGEST:
         return
     with suppress(OSError):
@@ -93,7 +94,3 @@ def _opened(folder: Path) -> Iterator[int]:
 
 def _is_private(info: os.stat_result) -> bool:
     return info.st_uid == os.geteuid() and not info.st_mode & 0o077
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()

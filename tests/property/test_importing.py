@@ -17,7 +17,7 @@ from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import takes_several
 from cortexctl.instance.spec import Mount, Publish, SecretRef, Spec
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
-from cortexctl.plan.adopt.adopt import imported_differences
+from cortexctl.plan.adopt.imported import imported_differences
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.stack.importing.possible_secrets import is_left_out
 from tests.fakes.inspection import IMAGE_ENV, inspection

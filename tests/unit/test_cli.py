@@ -133,7 +133,7 @@ import os, sys
 from cortexctl.cli import plan, main
 from cortexctl.operations import image_release, review
 from cortexctl.stack import load
-from cortexctl.render.plan import terminal
+from cortexctl.render.plan import terminal_changes
 import getpass, http.client, tree_sitter_toml, encodings.utf_8_sig
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -16,7 +16,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import PassGate, Pause, StopContainer
-from cortexctl.render.plan.content import good_news
+from cortexctl.render.plan.outcome import good_news
 from tests.applying import crash, locks, outcome, serving, stack, with_length
 from tests.fakes.daemon import Behaviour
 from tests.fakes.world import World

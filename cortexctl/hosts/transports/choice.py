@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Host, TlsFiles
@@ -74,6 +73,8 @@ def transport_to(url: str, tls: TlsFiles | None = None, environ: Mapping[str, st
 
 
 def _names_a_host(url: str) -> bool:
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,8 @@ def read_context(name: str, environ: Mapping[str, str]) -> Endpoint:
     """Raises DaemonUnreachable if there is no such context, or if it cannot be read."""
     if name == DEFAULT:
         return Endpoint(environ.get("DOCKER_HOST") or DEFAULT_DOCKER)
+    import hashlib
+
     key = hashlib.sha256(name.encode()).hexdigest()
     folder = config_folder(environ) / "contexts"
     try:

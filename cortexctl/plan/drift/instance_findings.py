@@ -23,7 +23,7 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.owned import Owned, OwnedInstance, SpecLabels
 from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import Roles, roles_of
-from cortexctl.plan.adopt.adopt import imported_differences
+from cortexctl.plan.adopt.imported import imported_differences
 from cortexctl.plan.conflicts import ANY_ADDRESS
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange

@@ -18,8 +18,8 @@ from cortexctl.render.drift.phrases import (
 )
 from cortexctl.render.drift.terminal import blocks, is_shown, left_out, quiet_line
 from cortexctl.render.markdown_text import code, text
-from cortexctl.render.plan.content import counted
 from cortexctl.render.plan.folding import listed
+from cortexctl.render.plan.outcome import counted
 from cortexctl.render.style import Ink
 
 ROWS = 100

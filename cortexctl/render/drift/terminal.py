@@ -16,8 +16,8 @@ from cortexctl.render.drift.phrases import (
     next_steps,
     values,
 )
-from cortexctl.render.plan.content import counted
 from cortexctl.render.plan.folding import listed
+from cortexctl.render.plan.outcome import counted
 from cortexctl.render.sanitise import all_visible
 from cortexctl.render.style import Ink
 

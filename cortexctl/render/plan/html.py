@@ -18,16 +18,13 @@ from cortexctl.plan.steps import Step
 from cortexctl.render.plan.content import (
     availability_lines,
     batch_lines,
-    counted,
     counts,
     down_addresses,
-    good_news,
     hidden_text,
     hook_lines,
     host_lines,
     image_text,
     launch_rows,
-    nothing_to_do,
     plan_digest,
     secrets_text,
     start_lines,
@@ -37,6 +34,7 @@ from cortexctl.render.plan.folding import IN_TITLE, Block, cut, fold
 from cortexctl.render.plan.html_memory import ledgers, memory_of
 from cortexctl.render.plan.markdown import default_next_step
 from cortexctl.render.plan.memory import forecasts_by_address, unknown_memory_lines
+from cortexctl.render.plan.outcome import counted, good_news, nothing_to_do
 from cortexctl.render.plan.phrases import (
     SYMBOLS,
     action_text,

@@ -18,12 +18,9 @@ from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.plan.content import (
     availability_lines,
     batch_lines,
-    counted,
     counts,
-    good_news,
     hook_lines,
     host_lines,
-    nothing_to_do,
     plan_digest,
     secrets_text,
     start_lines,
@@ -31,6 +28,7 @@ from cortexctl.render.plan.content import (
 from cortexctl.render.plan.folding import Block, cut, fold, listed
 from cortexctl.render.plan.markdown_detail import details
 from cortexctl.render.plan.memory import forecasts_by_address, memory_summary, unknown_number
+from cortexctl.render.plan.outcome import counted, good_news, nothing_to_do
 from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, reason_lines
 from cortexctl.render.sanitise import visible_plan
 

@@ -8,9 +8,10 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.diff import FieldChange
 from cortexctl.render.markdown_text import clip, code, fenced, text
-from cortexctl.render.plan.content import counted, hidden_text, image_text, launch_rows
+from cortexctl.render.plan.content import hidden_text, image_text, launch_rows
 from cortexctl.render.plan.folding import Block
 from cortexctl.render.plan.memory import memory_lines
+from cortexctl.render.plan.outcome import counted
 from cortexctl.render.plan.phrases import change_text, reason_lines, value_text
 
 VALUE = 200
