@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cortexctl.errors import DaemonError
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.host_facts import FolderFacts, HostFacts, parse_daemon
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS, NO_DIRECT_PATH, PathFacts
@@ -107,6 +108,8 @@ class FakeHosts:
     images: Sequence[str] = (IMAGE,)
     states: Mapping[str, FolderFacts] = field(default_factory=dict)
     probed: list[str] = field(default_factory=list)
+    calibration: str | DaemonError = ""
+    calibrated: list[tuple[str, str, int | None]] = field(default_factory=list)
 
     def host_facts(self, host: str, folders: Mapping[str, str], *, probes: bool) -> HostFacts:
         known = [self.states.get(key, FolderFacts(key, path)) for key, path in folders.items()]
@@ -120,14 +123,22 @@ class FakeHosts:
         self.probed.append(host)
         return parse_host_probe(image.reference, self.output, folders)
 
+    def calibrate_gpu(self, host: str, image: str, settings: str, gpu: int | None, env: Mapping[str, str]) -> str:
+        self.calibrated.append((host, image, gpu))
+        if isinstance(self.calibration, DaemonError):
+            raise self.calibration
+        return self.calibration
 
-def examined(hosts: FakeHosts, *, gpus: str = "", probes: bool = False, stack: str = STACK) -> DoctorReport:
+
+def examined(
+    hosts: FakeHosts, *, gpus: str = "", probes: bool = False, calibrates: bool = False, stack: str = STACK
+) -> DoctorReport:
     """`gpus`: the line of the stack that declares them."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "stack.toml"
         path.write_text(stack.format(gpus=gpus, image=IMAGE))
         desired = desired_from(path)
-    wanted = examination("stack.toml", StackChoice(), desired, (), probes=probes)
+    wanted = examination("stack.toml", StackChoice(), desired, (), probes=probes, calibrates=calibrates)
     notes: list[Note] = []
     return examine(wanted, hosts, notes.append)
 
@@ -163,6 +174,14 @@ REPORTS: dict[str, Callable[[], DoctorReport]] = {
             ProbeOutput(script(recorded("h200.csv"), matrix=recorded("h200-topology.txt"), models_dir=1, hf_cache=1)),
         ),
         gpus=DECLARED.replace("count = 4", "count = 1"), probes=True,
+    ),
+    "calibrated": lambda: examined(
+        FakeHosts(
+            facts(**NVIDIA),
+            ProbeOutput(script(recorded("h200.csv"), matrix=recorded("h200-topology.txt"), models_dir=1, hf_cache=1)),
+            calibration=(CASES / "calibration" / "h200-vllm-0.26.0.json").read_text(),
+        ),
+        gpus=DECLARED.replace("count = 4", "count = 1"), probes=True, calibrates=True,
     ),
     "two-gpus": lambda: examined(
         FakeHosts(

@@ -82,7 +82,11 @@ CLI_ALONE = {"cortexctl.apply.executor", "cortexctl.files.atomic"}
 
 FOR_ALL = "cortexctl.dataclass"
 """How every part declares its values."""
-RUN_ELSEWHERE = {"cortexctl.hosts.image_parser_script", "cortexctl.hosts.host_probe_script"}
+RUN_ELSEWHERE = {
+    "cortexctl.hosts.image_parser_script",
+    "cortexctl.hosts.host_probe_script",
+    "cortexctl.hosts.calibration_script",
+}
 """Scripts that run inside a container, with nothing but the standard library."""
 
 THIRD_PARTY: dict[str, set[str]] = {
@@ -314,6 +318,7 @@ ABOUT_VLLM = {
     "cortexctl.cli.catalog": "the catalogue of vLLM's options",
     "cortexctl.cli.fit": "the parts of vLLM's memory",
     "cortexctl.cli.version": "the newest known release of vLLM; --version may load nothing more than that",
+    "cortexctl.operations.calibrate": "a start of vLLM that measures a card",
     "cortexctl.operations.catalogue_names": "names of releases and options in the catalogue",
     "cortexctl.operations.check_line": "a line of `vllm serve`, as the parser of a release reads it",
     "cortexctl.operations.equal_starts": "the arguments of vLLM that change the memory of a start",

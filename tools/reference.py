@@ -105,6 +105,7 @@ TABLES: Sequence[tuple[str, str]] = (
     ("HostTable", "`[hosts.NAME]`"),
     ("TlsTable", "`[hosts.NAME.tls]`"),
     ("HostGpusTable", "`[hosts.NAME.gpus]`"),
+    ("MeasuredTable", "`[hosts.NAME.gpus.measured.RELEASE]`"),
     ("ModelTable", "`[models.NAME]`"),
     ("SourceTable", "`[models.NAME.source]`"),
     ("Args", "`[models.NAME.args]`"),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.hook import Hook
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.diagnostics import Acknowledgement, Diagnostic, SourceSpan
 from cortexctl.instance.labels import address, owner
 from cortexctl.instance.spec import Spec
@@ -43,6 +44,8 @@ class Host:
     gpu_capability: str | None = None
     tls: TlsFiles | None = None
     reach: ReachMode = "auto"
+    measured_cards: tuple[MeasuredCard, ...] = ()
+    """By release of the engine: constants of its GPUs."""
 
     @property
     def is_here(self) -> bool:

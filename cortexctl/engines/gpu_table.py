@@ -13,9 +13,23 @@ from cortexctl.text.units import GIB
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredConstants:
+    """What a start of a small model showed; None: not measured. `free_gib`: of an idle card when a server starts.
+    `outside_torch_gib`: of a server on one GPU. `workspace_gib`: of matrix products. `graph_mib`: one CUDA graph of one
+    layer.
+    """
+
+    free_gib: float | None = None
+    outside_torch_gib: float | None = None
+    workspace_gib: float | None = None
+    graph_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """`total_gib`: as torch reports it. `marketed`: the advertised whole number of GB. `shared`: it shares the
-    machine's memory. `multiprocessors` and `l2_mib`: 0 where they are not known.
+    machine's memory. `multiprocessors` and `l2_mib`: 0 where they are not known. `measured`: constants of this very
+    card and release, if a start showed them.
     """
 
     name: str
@@ -25,6 +39,7 @@ class Gpu:
     shared: bool = False
     multiprocessors: int = 0
     l2_mib: float = 0
+    measured: MeasuredConstants | None = None
 
     @property
     def total(self) -> int:

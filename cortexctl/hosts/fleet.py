@@ -179,6 +179,12 @@ class DockerDaemons:
 
         return probe_host(self._at(host), self._owner, image.id, image.reference, folders)
 
+    def calibrate_gpu(self, host: str, image: str, settings: str, gpu: int | None, env: Mapping[str, str]) -> str:
+        """The output of a start of a small model on one GPU. `image` is an id."""
+        from cortexctl.hosts.calibrate_gpu import calibrate_gpu
+
+        return calibrate_gpu(self._at(host), self._owner, image, settings, gpu, env)
+
     def inspect_all(self, host: str, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
         return read.inspect_all(self._at(host), containers)
 

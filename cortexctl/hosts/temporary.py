@@ -27,7 +27,10 @@ UNFINISHED = "it did not finish"
 
 @dataclass(frozen=True, slots=True)
 class Temporary:
-    """`image` is an id. `memory`: bytes. `folders`: path in the container -> folder of the host, mounted read-only."""
+    """`image` is an id. `memory`: bytes. `folders`: path in the container -> folder of the host, mounted read-only.
+    `gpus`: indices; `all_gpus` instead of them. `scratch`: the size of its writable /tmp, in memory. `runs_compiled`:
+    whether it may run what it compiles there. `processes`: at most.
+    """
 
     image: str
     script: str
@@ -36,6 +39,10 @@ class Temporary:
     memory: int
     folders: Mapping[str, str] = field(default_factory=dict)
     all_gpus: bool = False
+    gpus: tuple[int, ...] | None = None
+    scratch: str = "256m"
+    runs_compiled: bool = False
+    processes: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,6 @@ class Output:
 def created(api: Any, owner: str, wanted: Temporary) -> Iterator[str]:
     """Created, not started. The daemon removes it as soon as it ends, even if this process is gone by then."""
     name = f"cortexctl-probe-{secrets.token_hex(4)}"
-    gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
     try:  # from before the request: an interrupt can come after the daemon created it and before it answered
         yield api.create_container(
             image=wanted.image,
@@ -68,21 +74,29 @@ def created(api: Any, owner: str, wanted: Temporary) -> Iterator[str]:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 read_only=True,
-                tmpfs={"/tmp": "size=256m"},  # noqa: S108
+                tmpfs={"/tmp": f"size={wanted.scratch}" + (",exec" if wanted.runs_compiled else "")},  # noqa: S108
                 mounts=[
                     docker.types.Mount(target=path, source=folder, type="bind", read_only=True)
                     for path, folder in wanted.folders.items()
                 ],
-                device_requests=gpus if wanted.all_gpus else None,
+                device_requests=_devices(wanted),
                 mem_limit=wanted.memory,
                 memswap_limit=wanted.memory,
-                pids_limit=512,
+                pids_limit=wanted.processes,
                 cpu_shares=128,  # an eighth of the CPU share of a server's container, if both need all of it
                 log_config=docker.types.LogConfig(type="none"),
             ),
         )["Id"]
     finally:
         remove(api, name)
+
+
+def _devices(wanted: Temporary) -> list[docker.types.DeviceRequest] | None:
+    if wanted.all_gpus:
+        return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    if wanted.gpus:
+        return [docker.types.DeviceRequest(device_ids=[str(i) for i in wanted.gpus], capabilities=[["gpu"]])]
+    return None
 
 
 def output_of(api: Any, at: Connection, container: str, *, seconds: float, silence: float) -> Output:

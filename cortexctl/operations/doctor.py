@@ -16,9 +16,10 @@ from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.host_facts import HostFacts
 from cortexctl.observed.host_probe import HostProbe
 from cortexctl.operations.adapters import Connections, open_hosts
-from cortexctl.operations.host_findings import findings, folders_of
+from cortexctl.operations.calibrate import calibrations, images_to_calibrate
+from cortexctl.operations.host_findings import findings, folders_of, uncalibrated
 from cortexctl.operations.notes import Note, Report
-from cortexctl.operations.results import DoctorReport, HostReport
+from cortexctl.operations.results import Calibration, DoctorReport, HostReport
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.selection import matches
 from cortexctl.waiting import UNWATCHED, Watch
@@ -33,23 +34,34 @@ class Hosts(Protocol):
 
     def probe_host(self, host: str, image: ImageFacts, folders: Mapping[str, str]) -> HostProbe: ...
 
+    def calibrate_gpu(self, host: str, image: str, settings: str, gpu: int | None, env: Mapping[str, str]) -> str: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is requested. `command`: the command line for it, without --probe."""
+    """What is requested. `command`: the command line for it, without --probe. `calibrates`: whether the constants of
+    its GPUs are measured; only with `probes`.
+    """
 
     desired: Desired
     hosts: Sequence[Host]
     command: str
     probes: bool
+    calibrates: bool = False
 
 
 def examination(
-    stack: str, choice: StackChoice, desired: Desired, patterns: Sequence[str], *, probes: bool
+    stack: str,
+    choice: StackChoice,
+    desired: Desired,
+    patterns: Sequence[str],
+    *,
+    probes: bool,
+    calibrates: bool = False,
 ) -> Examination:
     """`patterns`: names or globs of hosts; without one, all. Raises UsageError for a pattern without a match."""
     command = choice.knowing(desired.secret_variables).invocation(stack).command("doctor", *patterns)
-    return Examination(desired, _chosen(desired, patterns), command, probes)
+    return Examination(desired, _chosen(desired, patterns), command, probes, calibrates)
 
 
 def examine_hosts(wanted: Examination, report: Report, connections: Connections | None = None) -> DoctorReport:
@@ -81,19 +93,25 @@ def _report(wanted: Examination, host: Host, hosts: Hosts, report: Report) -> Ho
     folders = desired.folders.get(host.name, {})
     facts = hosts.host_facts(host.name, folders, probes=wanted.probes)
     image, probe = None, None
+    measured: tuple[Calibration, ...] = ()
     if not facts.problem:
         try:
-            image = probe_image(desired, host.name, hosts.local_images(host.name))
+            local = hosts.local_images(host.name)
+            image = probe_image(desired, host.name, local)
         except DaemonError as cause:
             facts = replace(facts, problem=cause.message, next_step=cause.next_step)
     if wanted.probes and image:
         report(Note(f"probe: reading {host.name} in a temporary container of {image.reference} …"))
         probe = _probe(hosts, host, image, folders)
+        if wanted.calibrates and not probe.problem:
+            images = images_to_calibrate(desired, host.name, local) or [image]
+            measured = tuple(calibrations(host, probe, images, hosts, report))
     uses_gpus = any(i.gpu_count or i.spec.container.gpus for i in desired.instances if i.host == host.name)
     known = tuple(findings(host, facts, probe, wanted.command, needs_gpus=bool(host.gpus) or uses_gpus))
+    known += tuple(uncalibrated(measured))
     problems_first = tuple(sorted(known, key=lambda finding: not finding.is_problem))
     reference = image.reference if image else ""
-    return HostReport(host, facts, reference, probe, folders_of(facts, probe), problems_first)
+    return HostReport(host, facts, reference, probe, folders_of(facts, probe), problems_first, measured)
 
 
 def _probe(hosts: Hosts, host: Host, image: ImageFacts, folders: Mapping[str, str]) -> HostProbe:

@@ -253,7 +253,7 @@ def _of_instance(
     args = effective(spec.server).args
     if not spec.container.gpus:
         raise UsageError("it has no GPU")
-    gpu = gpu_of_host(host)
+    gpu = gpu_of_host(host, spec.server.version)
     weights_file = Path(weights[instance.model]) if instance.model in weights else None
     if instance.model in configs:
         facts, headers, config = _read_given_model(Path(configs[instance.model]), weights_file, args)

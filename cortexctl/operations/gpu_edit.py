@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
 from cortexctl.files.reading import NotRead, read_text
@@ -17,7 +18,7 @@ def plan_gpu_edit(stack: str, env: str, report: DoctorReport) -> GpuEdit:
     """Nothing is written. Declared values that agree with the host stay. Raises UsageError for an unreadable stack."""
     from cortexctl.stack.document import UnreadableDocument
     from cortexctl.stack.edit.change import CannotEdit
-    from cortexctl.stack.edit.host_gpus import with_gpus
+    from cortexctl.stack.edit.host_gpus import with_gpus, with_measured
 
     try:
         before = text = read_text(stack)
@@ -32,6 +33,8 @@ def plan_gpu_edit(stack: str, env: str, report: DoctorReport) -> GpuEdit:
             continue
         try:
             text = with_gpus(stack, text, env, host.host.name, missing_or_wrong(host, host.probe))
+            for card in (c.card for c in host.calibrations if c.card):
+                text = with_measured(stack, text, env, host.host.name, card.release, constants_table(card))
         except CannotEdit as cause:
             by_hand[host.host.name] = str(cause)
         except UnreadableDocument as cause:
@@ -61,3 +64,20 @@ def missing_or_wrong(report: HostReport, probe: HostProbe) -> dict[str, Any]:
         "compute_capability": (host.gpu_capability, gpu.capability),
     }
     return {key: value for key, (declared, value) in actual.items() if value and (not declared or key in wrong)}
+
+
+def constants_table(card: MeasuredCard) -> dict[str, Any]:
+    """The table of the stack; constants that were not measured are omitted."""
+    sizes = ("free", "outside_torch", "workspace", "graph")
+    table: dict[str, Any] = {"driver": card.driver} if card.driver else {}
+    table |= {name: exact_size(size) for name in sizes if (size := getattr(card, name)) is not None}
+    table |= {"multiprocessors": card.multiprocessors} if card.multiprocessors else {}
+    return table | ({"l2": exact_size(card.l2)} if card.l2 else {})
+
+
+def exact_size(size: int) -> str:
+    """In MiB if that is a whole number, else in KiB, else in bytes."""
+    for unit, bytes_ in (("MiB", MIB), ("KiB", 1024)):
+        if size % bytes_ == 0:
+            return f"{size // bytes_} {unit}"
+    return f"{size} B"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cortexctl.desired.stack import Host
 from cortexctl.observed.host_facts import DaemonFacts, FolderFacts, HostFacts
 from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import GpuFacts, HostProbe
-from cortexctl.operations.results import HostFinding
+from cortexctl.operations.results import Calibration, HostFinding
 from cortexctl.text.units import GIB, show_bytes, show_seconds
 
 LARGEST_OFFSET = 30
@@ -139,3 +139,10 @@ def _declared(host: Host, probe: HostProbe, fix: str) -> Iterator[HostFinding]:
 
 def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
+
+
+def uncalibrated(measured: Sequence[Calibration]) -> Iterator[HostFinding]:
+    """Why constants could not be measured."""
+    for one in measured:
+        if one.problem:
+            yield HostFinding(f"not calibrated with {one.image}: {one.problem}", is_problem=True)

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from cortexctl.dataclass import dataclass
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.base import Diagnosis
@@ -241,6 +242,16 @@ class HostFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """One image on one GPU. `card`: what it showed. `problem`: why there is nothing."""
+
+    image: str
+    gpu: int | None = None
+    card: MeasuredCard | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
     """`image`: an image on the host that a probe can use; empty if there is none. `probe`: None without one. `folders`:
     as the probe knows them, else as containers of the stack show them.
@@ -252,6 +263,7 @@ class HostReport:
     probe: HostProbe | None
     folders: tuple[FolderFacts, ...] = ()
     findings: tuple[HostFinding, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
 
     @property
     def has_problem(self) -> bool:

@@ -144,6 +144,7 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
         **{name: getattr(host, name) for name in _GPU_FACTS},
         "tls": dataclasses.asdict(host.tls) if host.tls else None,
         **({"reach": host.reach} if host.reach != "auto" else {}),
+        **({"measured_cards": [dataclasses.asdict(c) for c in host.measured_cards]} if host.measured_cards else {}),
     }
 
 

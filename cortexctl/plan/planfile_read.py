@@ -152,5 +152,5 @@ def _spec(value: Any) -> Spec:
 _DECODER = Decoder(
     {Spec: _spec, Step: _step, PlannedHost: _host, Change: _change},
     names={**NAMES, Diagnostic: {"span": "range"}, Invocation: {"files": "variable_files"}},
-    may_lack={Host: {"reach"}, Plan: {"invocation"}, Invocation: {"stack", "env"}},
+    may_lack={Host: {"reach", "measured_cards"}, Plan: {"invocation"}, Invocation: {"stack", "env"}},
 )

@@ -6,11 +6,12 @@ import fnmatch
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.desired.stack import Host, TlsFiles
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.stack.document import Document
 from cortexctl.stack.schema import StackFile
-from cortexctl.stack.schema_hosts import HostTable
+from cortexctl.stack.schema_hosts import HostTable, MeasuredTable
 from cortexctl.text.suggest import nearest
 from cortexctl.text.units import size_in_bytes
 
@@ -32,6 +33,23 @@ def host_of(name: str, table: HostTable, default_docker: str) -> Host:
         gpus.compute_capability if gpus else None,
         TlsFiles(table.tls.ca, table.tls.cert, table.tls.key) if table.tls else None,
         table.reach,
+        tuple(_measured(release, one) for release, one in sorted(gpus.measured.items())) if gpus else (),
+    )
+
+
+def _measured(release: str, table: MeasuredTable) -> MeasuredCard:
+    def size(text: str | None) -> int | None:
+        return size_in_bytes(text) if text else None
+
+    return MeasuredCard(
+        release.removeprefix("v"),
+        table.driver or "",
+        size(table.free),
+        size(table.outside_torch),
+        size(table.workspace),
+        size(table.graph),
+        table.multiprocessors,
+        size(table.l2),
     )
 
 

@@ -26,6 +26,27 @@ class _Table(BaseModel):
     model_config = STRICT
 
 
+class MeasuredTable(_Table):
+    """Constants that a start of one release of vLLM showed on the GPUs of a host. `doctor --calibrate --write` writes
+    them.
+    """
+
+    driver: str | None = None
+    """The driver of that start."""
+    free: Size | None = None
+    """Free memory of an idle GPU when a server starts: "142628 MiB"."""
+    outside_torch: Size | None = None
+    """Memory that a server on one GPU allocates outside torch: "230 MiB"."""
+    workspace: Size | None = None
+    """Workspace of matrix products: "32 MiB"."""
+    graph: Size | None = None
+    """Memory of one CUDA graph of one layer: "297 KiB"."""
+    multiprocessors: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Number of multiprocessors of a GPU."""
+    l2: Size | None = None
+    """L2 cache of a GPU: "60 MiB"."""
+
+
 class HostGpusTable(_Table):
     """The GPUs of a host. All are of one kind."""
 
@@ -37,6 +58,8 @@ class HostGpusTable(_Table):
     """Memory of one GPU, as nvidia-smi shows it: "46068 MiB"."""
     compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
     """Compute capability of the GPUs: "8.9"."""
+    measured: dict[Annotated[str, AfterValidator(value_forms.release_form)], MeasuredTable] = {}
+    """By release of vLLM: constants of these GPUs, which forecasts of memory then use."""
 
 
 class TlsTable(_Table):

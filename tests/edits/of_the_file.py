@@ -14,6 +14,16 @@ from tests.edits.text import (
     image_of_tag,
 )
 
+MEASURED = {
+    "driver": "580.159.04",
+    "free": "45 GiB",
+    "outside_torch": "230 MiB",
+    "workspace": "32 MiB",
+    "graph": "297 KiB",
+    "multiprocessors": 142,
+    "l2": "96 MiB",
+}
+
 
 @edit_of(
     "hosts.models_dir",
@@ -26,6 +36,13 @@ from tests.edits.text import (
     "hosts.gpus.name",
     "hosts.gpus.memory",
     "hosts.gpus.compute_capability",
+    "hosts.gpus.measured.driver",
+    "hosts.gpus.measured.free",
+    "hosts.gpus.measured.outside_torch",
+    "hosts.gpus.measured.workspace",
+    "hosts.gpus.measured.graph",
+    "hosts.gpus.measured.multiprocessors",
+    "hosts.gpus.measured.l2",
     kinds=[
         ("models_dir", "/elsewhere", ["mounts./models"]),
         ("models_dir", None, []),
@@ -35,6 +52,7 @@ from tests.edits.text import (
         ("address", "10.9.9.9", []),
         ("reach", "exec", []),
         ("gpus", {"count": 1000, "name": "L40S", "memory": "46068 MiB", "compute_capability": "8.9"}, []),
+        ("gpus", {"count": 1000, "measured": {"0.32.0": MEASURED}}, []),
     ],
 )
 def _a_host(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:

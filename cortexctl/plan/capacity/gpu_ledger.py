@@ -56,7 +56,7 @@ def ledger(
 ) -> list[GpuLine]:
     """Each GPU of a host that a container uses. Empty if the stack does not declare the size of the GPUs."""
     try:
-        total = gpu_of_host(host).total_gib
+        total = gpu_of_host(host, None).total_gib
     except Unknown:
         return []
     known = {f.address: f.after for f in foreseen if f.after}

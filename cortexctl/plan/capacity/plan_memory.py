@@ -10,15 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cortexctl.dataclass import dataclass
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.desired.stack import Host
 from cortexctl.engines.companions import NOT_READ, FilesBySource, companion_files
 from cortexctl.engines.gpu_models import gpu_on_host
-from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.gpu_table import Gpu, MeasuredConstants
 from cortexctl.engines.launch_forecast import Forecast, Unknown
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles, source_of
 from cortexctl.plan.capacity.forecast import InstanceForecast
+from cortexctl.text.units import GIB
+
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Forecaster:
 
     def of(self, spec: Spec, host: Host) -> Forecast:
         """The forecast of one launch. Raises Unknown."""
-        gpu = gpu_of_host(host)
+        gpu = gpu_of_host(host, spec.server.version)
         source = source_of(host.name, spec)
         if isinstance(source, str):
             raise Unknown(source)
@@ -100,11 +104,31 @@ def _of_instance(making: Making, host: Host, forecaster: Forecaster) -> Instance
         return replace(forecast, why_unknown_before=str(why))
 
 
-def gpu_of_host(host: Host) -> Gpu:
-    """Raises Unknown."""
+def gpu_of_host(host: Host, release: str | None) -> Gpu:
+    """A GPU of the host, with the constants that the stack has for this release. Raises Unknown."""
     if not host.gpu_name and not host.gpu_memory:
         raise Unknown(f"the stack does not declare the GPUs of {host.name} (hosts.{host.name}.gpus)")
     try:
-        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
+        gpu = gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
     except ValueError as cause:
         raise Unknown(str(cause)) from None
+    card = next((c for c in host.measured_cards if c.release == release), None)
+    return with_constants(gpu, card) if card else gpu
+
+
+def with_constants(gpu: Gpu, card: MeasuredCard) -> Gpu:
+    """The GPU as a start showed it, where it differs from the table of cards."""
+    measured = MeasuredConstants(
+        _in(GIB, card.free), _in(GIB, card.outside_torch), _in(GIB, card.workspace), _in(MIB, card.graph)
+    )
+    l2_mib = _in(MIB, card.l2)
+    return replace(
+        gpu,
+        multiprocessors=card.multiprocessors or gpu.multiprocessors,
+        l2_mib=gpu.l2_mib if l2_mib is None else l2_mib,
+        measured=measured,
+    )
+
+
+def _in(unit: int, size: int | None) -> float | None:
+    return None if size is None else size / unit

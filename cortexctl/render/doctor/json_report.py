@@ -8,7 +8,7 @@ from typing import Any
 from cortexctl.observed.host_facts import FolderFacts, HostFacts
 from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import HostProbe
-from cortexctl.operations.results import DoctorReport, GpuEdit, HostReport
+from cortexctl.operations.results import Calibration, DoctorReport, GpuEdit, HostReport
 from cortexctl.render.text_diff import patch_text
 
 FORMAT_VERSION = "1.0"
@@ -42,8 +42,13 @@ def _host(host: HostReport) -> Object:
         "folders": [_folder(folder) for folder in host.folders],
         "probe_image": host.image,
         "probe": _probe(host.probe) if host.probe else None,
+        "calibrations": [_calibration(one) for one in host.calibrations],
         "findings": [asdict(finding) | {"details": list(finding.details)} for finding in host.findings],
     }
+
+
+def _calibration(one: Calibration) -> Object:
+    return {"image": one.image, "gpu": one.gpu, "problem": one.problem, "card": asdict(one.card) if one.card else None}
 
 
 def _reach(paths: PathFacts) -> Object:

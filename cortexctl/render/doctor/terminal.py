@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.observed.host_facts import DaemonFacts, Disk, FolderFacts, HostFacts
 from cortexctl.observed.host_paths import PathFacts
 from cortexctl.observed.host_probe import GpuFacts, HostProbe
@@ -178,6 +179,22 @@ def _gpus(host: HostReport) -> Iterator[Row]:
     else:
         for at, line in enumerate(gpu_lines(probe)):
             yield "" if at else "GPUs", line
+    for calibration in host.calibrations:
+        if calibration.card:
+            yield "measured", calibration_text(calibration.card)
+
+
+def calibration_text(card: MeasuredCard) -> str:
+    """'vLLM 0.26.0: 230 MiB outside torch, 32 MiB workspace, 139.3 GiB free when idle'."""
+    parts = [
+        f"{show_bytes(card.outside_torch)} outside torch" if card.outside_torch is not None else "",
+        f"{show_bytes(card.workspace)} workspace" if card.workspace is not None else "",
+        f"{card.graph / 2**20:.2f} MiB for each CUDA graph of a layer" if card.graph is not None else "",
+        f"{show_bytes(card.free)} free when idle" if card.free is not None else "",
+        f"{card.multiprocessors} multiprocessors" if card.multiprocessors else "",
+        f"{show_bytes(card.l2)} L2 cache" if card.l2 else "",
+    ]
+    return f"vLLM {card.release}: " + (", ".join(part for part in parts if part) or "no constant")
 
 
 def gpu_lines(probe: HostProbe) -> Iterator[str]:

@@ -38,6 +38,26 @@ def with_gpus(path: str, text: str, env: str, host: str, gpus: Mapping[str, Any]
     return edited(document, edits) if edits else text
 
 
+def with_measured(path: str, text: str, env: str, host: str, release: str, values: Mapping[str, Any]) -> str:
+    """The stack's text with the constants that one release showed on a host, in place of earlier ones. Raises
+    CannotEdit, UnreadableDocument.
+    """
+    document = parse_document(path, text)
+    loc = (*_table_of(document.data, env, host), "gpus")
+    gpus: Any = document.data
+    for step in loc:
+        gpus = gpus.get(step) if isinstance(gpus, dict) else None
+    if not isinstance(gpus, dict):
+        raise CannotEdit(f"{path} has no separate gpus of {host}; set them where the host is written")
+    present = gpus.get("measured", {})
+    if release not in present:
+        return edited(document, [Addition((*loc, "measured"), {release: dict(values)})])
+    if present[release] == values:
+        return text
+    without = edited(document, [Edit((*loc, "measured", release), {})])
+    return with_measured(path, without, env, host, release, values)
+
+
 def _table_of(data: Mapping[str, Any], env: str, host: str) -> Loc:
     table: Any = data
     for step in ("env", env, "hosts", host):

@@ -13,6 +13,7 @@ from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.speculation import WHOLE
 
+KIND_OF_GPU = "this kind of GPU"
 _MEASURED_DRAFTS = {"", "ngram", WHOLE}
 
 
@@ -37,7 +38,7 @@ class Basis:
         if not s.engine_v1 or not s.behaviour.known or not self.first <= release <= self.last:
             return "this release"
         if gpu.capability != self.capability:
-            return "this kind of GPU"
+            return KIND_OF_GPU
         if s.tp * s.pp * s.dp > 1:
             return "several GPUs"
         if s.speculation.method not in _MEASURED_DRAFTS:

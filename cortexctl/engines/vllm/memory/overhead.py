@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
-from cortexctl.engines.vllm.memory.basis import MEASURED
+from cortexctl.engines.vllm.memory.basis import KIND_OF_GPU, MEASURED
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.peak import peak
 from cortexctl.engines.vllm.memory.settings import Settings
@@ -98,7 +98,8 @@ def transient(facts: Facts, s: Settings, gpu: Gpu, *, last: bool = True) -> Esti
     if not MEASURED.has_code(s, gpu):
         return logs
     code = peak(facts, s, gpu, last=last).first
-    return Estimate(logs.value, min(logs.low, code.low), max(logs.high, code.high), "fitted")
+    value = code.value if gpu.measured and MEASURED.missing(s, gpu) == KIND_OF_GPU else logs.value
+    return Estimate(value, min(logs.low, code.low), max(logs.high, code.high), "fitted")
 
 
 def _fitted(facts: Facts, s: Settings, *, last: bool) -> Estimate:
@@ -147,11 +148,12 @@ def _sizes(largest: int) -> int:
     return sum(size <= largest for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)))
 
 
-def beside_budget(facts: Facts, s: Settings) -> Estimate:
+def beside_budget(facts: Facts, s: Settings, gpu: Gpu) -> Estimate:
     """GiB of graphs that a start captures after it filled its budget: nothing charges those of the second runner."""
     if s.eager or not s.second_runner or s.behaviour.since(0, 29):
         return Estimate.sure(0.0)
-    return captured(facts, s, CAPTURED)
+    measured = gpu.measured.graph_mib if gpu.measured else None
+    return captured(facts, s, CAPTURED if measured is None else (measured, 0.8 * measured, 1.6 * measured))
 
 
 def overhead_notes(facts: Facts, s: Settings, gpu: Gpu, free_gib: float | None) -> Iterator[str]:
@@ -161,8 +163,8 @@ def overhead_notes(facts: Facts, s: Settings, gpu: Gpu, free_gib: float | None) 
     compiling = peak(facts, s, gpu).compiling
     if compiling >= WORTH_A_NOTE:
         yield f"a first start compiles: it leaves {compiling:.2f} GiB less for the cache than later ones"
-    beside = beside_budget(facts, s)
-    left = (gpu.total_gib - IDLE if free_gib is None else free_gib) - gpu.total_gib * s.utilization
+    beside = beside_budget(facts, s, gpu)
+    left = (_free_when_idle(gpu) if free_gib is None else free_gib) - gpu.total_gib * s.utilization
     if beside.high > max(left, 0.0):
         yield (
             f"CUDA graphs need {beside.low:.1f} to {beside.high:.1f} GiB beside the budget, where {max(left, 0.0):.1f} "
@@ -174,6 +176,12 @@ WORTH_A_NOTE = 0.1
 """GiB."""
 IDLE = 0.51
 """GiB of an idle H200 that are not free."""
+
+
+def _free_when_idle(gpu: Gpu) -> float:
+    """GiB."""
+    measured = gpu.measured.free_gib if gpu.measured else None
+    return gpu.total_gib - IDLE if measured is None else measured
 
 
 def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
@@ -188,6 +196,9 @@ def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
     context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
     if context and free_gib is not None:
         context = max(context, gpu.total_gib - free_gib)  # memory of other processes counted against the server
+    if ranks == 1 and gpu.measured and gpu.measured.outside_torch_gib is not None:
+        here = context + gpu.measured.outside_torch_gib
+        return Estimate(here, here - 0.03, here + 0.05, "measured here")
     if MEASURED.covers(s, gpu):
         profiled = not s.eager and not s.second_runner
         grown = 0.156 if s.pooling and s.eager else 0.235 if profiled else 0.225

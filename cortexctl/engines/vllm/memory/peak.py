@@ -178,6 +178,8 @@ def compiling(facts: Facts, s: Settings, gpu: Gpu, run: float) -> tuple[float, .
 
 def cublas(gpu: Gpu) -> float:
     """Bytes of the workspace of matrix products. torch: `parseChosenWorkspaceSize`."""
+    if gpu.measured and gpu.measured.workspace_gib is not None:
+        return gpu.measured.workspace_gib * GIB
     return 32 * MIB if gpu.capability >= 9 else 8.125 * MIB
 
 
