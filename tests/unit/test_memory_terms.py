@@ -63,6 +63,13 @@ def test_where_embeddings_are_not_compiled_the_first_start_needs_no_more() -> No
         assert first == budget_of(name, "H200", "0.26.0", enforce_eager=True).tightest.transient.value
 
 
+def test_adapters_double_the_number_of_graphs() -> None:
+    first_runner = {"environ": {"VLLM_USE_V2_MODEL_RUNNER": "0"}}
+    without = budget_of("llama-3.1-8b", "H200", "0.26.0", **first_runner).tightest.graphs
+    adapters = budget_of("llama-3.1-8b", "H200", "0.26.0", enable_lora=True, **first_runner).tightest.graphs
+    assert adapters.value == pytest.approx(2 * without.value)
+
+
 def test_pooling_has_no_graph_estimate() -> None:
     pooled = budget_of("qwen3-235b-a22b", "H200", "0.26.0", runner="pooling").tightest.graphs
     assert pooled.value == 0 < pooled.high
