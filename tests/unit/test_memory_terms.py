@@ -80,6 +80,7 @@ def test_graphs_beside_the_budget_are_a_warning_where_little_is_free() -> None:
     close = budget_of("llama-3.1-8b", "H200", "0.26.0", gpu_memory_utilization=0.99)
     assert close.verdict == "starts"
     assert [note for note in close.notes if note.startswith("CUDA graphs need 0.6 to 1.5 GiB beside the budget")]
+    assert "0.6 to 1.5 GiB are captured beside the budget" in budget_text("", close, Ink(enabled=False))
     for args in ({}, {"gpu_memory_utilization": 0.99, "enforce_eager": True}):
         notes = budget_of("llama-3.1-8b", "H200", "0.26.0", **args).notes
         assert not [note for note in notes if note.startswith("CUDA graphs")]

@@ -8,6 +8,7 @@ from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
 from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.budget import Budget
+from cortexctl.engines.vllm.memory.overhead import beside_budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
@@ -55,13 +56,22 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
             at.transient,
             f"max_num_batched_tokens {s.batched_tokens}, max_num_seqs {s.max_num_seqs}{guess}",
         ),
-        (f"{sign} CUDA graphs", at.graphs, "enforce_eager avoids them" if at.graphs.value else "not charged here"),
+        (f"{sign} CUDA graphs", at.graphs, _graphs(budget, at, missing)),
     ]
     if at.available.source == "given" or rows[0][0].strip() == "requested":
         pinned = "kv_cache_memory_bytes would set it" if s.behaviour.since(0, 10, 2) else "the remainder"
         why = "as given" if at.available.source == "given" else pinned
         rows.append(("= KV cache", at.available, why) if at.pool.groups else ("= unused", at.available, "no KV cache"))
     return [f"  {name:<18}{part.value:>9.2f} GiB  {_range(part):<20} {why}" for name, part, why in rows]
+
+
+def _graphs(budget: Budget, at: StageBudget, missing: str) -> str:
+    if at.graphs.value:
+        return "enforce_eager avoids them"
+    beside = beside_budget(budget.facts, budget.settings)
+    if missing or not beside.value or at.graphs.source == "measured here":
+        return "not charged here"
+    return f"{beside.low:.1f} to {beside.high:.1f} GiB are captured beside the budget"
 
 
 def _range(part: Estimate) -> str:
