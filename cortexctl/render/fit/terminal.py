@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
 from cortexctl.engines.vllm.memory.basis import MEASURED
-from cortexctl.engines.vllm.memory.budget import Budget
+from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget
 from cortexctl.engines.vllm.memory.overhead import beside_budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
@@ -68,7 +68,7 @@ def _sum(budget: Budget, at: StageBudget) -> list[str]:
 def _graphs(budget: Budget, at: StageBudget, missing: str) -> str:
     if at.graphs.value:
         return "enforce_eager avoids them"
-    beside = beside_budget(budget.facts, budget.settings)
+    beside = beside_budget(budget.facts, budget.settings, budget.gpu or NO_GPU)
     if missing or not beside.value or at.graphs.source == "measured here":
         return "not charged here"
     return f"{beside.low:.1f} to {beside.high:.1f} GiB are captured beside the budget"
