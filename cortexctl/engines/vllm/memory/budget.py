@@ -215,6 +215,7 @@ def weight_options(s: Settings, gpu: Gpu) -> WeightOptions:
         towers,
         s.speculation.method,
         _kernels(s, gpu),
+        s.behaviour.limits_splits and gpu.capability > 0,
         MEASURED.covers(s, gpu),
         rank,
         s.loras,

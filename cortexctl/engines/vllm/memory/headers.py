@@ -66,7 +66,10 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOpt
         sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, options)
     beside = draft_bytes(facts, options) if options.draft.startswith("eagle") and stage.last else 0.0
     return (
-        sum(map(allocated, sizes.values())) + rotary_bytes(facts, options) + _absorbed(facts, stage, options) + beside
+        sum(allocated(size, options) for size in sizes.values())
+        + rotary_bytes(facts, options)
+        + _absorbed(facts, stage, options)
+        + beside
     )
 
 

@@ -105,6 +105,11 @@ class Behaviour:
         return not self.since(0, 11, 2)
 
     @property
+    def limits_splits(self) -> bool:
+        """Weights are loaded with `max_split_size_mb` 20. vLLM: `Worker.load_model`."""
+        return self.since(0, 21)
+
+    @property
     def charges_graphs(self) -> bool:
         """The profiler's estimate for CUDA graphs is subtracted. VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS."""
         return self.since(0, 20)

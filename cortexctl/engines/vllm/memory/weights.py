@@ -54,6 +54,8 @@ class WeightOptions:
     """The method of a draft that is loaded as well: its layer counts, and so does everything that it does not share."""
     kernels: Kernels = ""
     """The GPUs whose kernels repack quantised weights in their own way."""
+    whole_segments: bool = False
+    """Loading limits the split of the allocator's segments."""
     measured: bool = False
     """Weights of such starts were measured: ranges are narrow."""
     lora_rank: int = 0
@@ -82,12 +84,12 @@ def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, options: Weigh
 def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, options: WeightOptions) -> float:
     scheme = quant.of(tensor.module, index) if tensor.linear else AS_STORED
     if scheme is AS_STORED:
-        return allocated(tensor.parameters * options.size)
+        return allocated(tensor.parameters * options.size, options)
     parameters = tensor.parameters
     if scheme.name == "mxfp4" and "experts" in tensor.module:
         parameters *= mxfp4_padding(facts, options)
     zeros = 0.0 if "experts" in tensor.module else _zeros(scheme, options)
-    return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed + zeros)
+    return allocated(parameters * scheme.packed, options) + parameters * (scheme.size - scheme.packed + zeros)
 
 
 def _zeros(scheme: Scheme, options: WeightOptions) -> float:
@@ -104,14 +106,16 @@ def _zeros(scheme: Scheme, options: WeightOptions) -> float:
 MIB = 2**20
 
 
-def allocated(size: float) -> float:
+def allocated(size: float, options: WeightOptions) -> float:
     """Bytes that torch's allocator counts for a tensor. Segments of 10 MiB and more come in steps of 2 MiB; the rest of
-    one is given to other tensors only if it is more than 1 MiB.
+    one is given to other tensors only if it is more than 1 MiB. A release that limits the split of segments keeps whole
+    ones for tensors of 20 MiB and more. vLLM: `Worker._scoped_allocator_max_split`.
     """
     if size < 10 * MIB:
         return size
     left = -size % (2 * MIB)
-    return size + left if left <= MIB else size
+    is_whole = left <= MIB or (options.whole_segments and size >= 20 * MIB)
+    return size + left if is_whole else size
 
 
 def mxfp4_padding(facts: Facts, options: WeightOptions) -> float:
@@ -136,7 +140,7 @@ def _up(number: float, step: int) -> int:
 def _outside(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions) -> float:
     """All weights outside the layers."""
     table = padded_rows(facts, options) * facts.hidden
-    embedding = allocated(table * options.size)
+    embedding = allocated(table * options.size, options)
     total = 0.0
     if stage.first:
         total += embedding
