@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from cortexctl.desired.measured_card import MeasuredCard
 from cortexctl.desired.stack import Host, ReachMode
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.instance.spec import Server
@@ -86,7 +87,7 @@ def rich_plan() -> Plan:
             "stacks/prod.toml", "prod", ("prod.vars.toml",), ("tag=v0.32.0", "token"), (("--target", "llama-*"),)
         ),
         hosts=(
-            _host(hosts[0], reach="exec"),
+            _host(hosts[0], "exec", (MeasuredCard("0.26.0", free=10**11),)),
             *(_host(h) for h in hosts[1:]),
             PlannedHost(Host("gpu-13", "ssh://ops@gpu-13"), problem="it does not answer"),
         ),
@@ -101,8 +102,8 @@ def _step(step: Step, change: Change) -> Step:
     return replace(step, id=identity, host=change.host, address=change.address, after=())
 
 
-def _host(name: str, reach: ReachMode = "auto") -> PlannedHost:
-    host = Host(name, f"ssh://ops@{name}.rack.internal", reach=reach)
+def _host(name: str, reach: ReachMode = "auto", cards: tuple[MeasuredCard, ...] = ()) -> PlannedHost:
+    host = Host(name, f"ssh://ops@{name}.rack.internal", reach=reach, measured_cards=cards)
     return PlannedHost(host, "Docker/27.3.1 (linux)", 3, 1)
 
 

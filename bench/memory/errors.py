@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from bench.memory.starts import Start
+from cortexctl.engines.estimate import summed
 from cortexctl.engines.vllm.memory.budget import Budget
 
 WITHIN = 0.005
@@ -28,7 +30,13 @@ class Error:
 
 def errors_of(start: Start, computed: Budget, exact: Budget | None) -> Iterator[Error]:
     """`exact`: the forecast given the measured memory for the cache, where there is one."""
-    for term, value, reason in (*_parts(start, computed), *_tokens(start, computed, exact), *_answers(start, computed)):
+    parts = (
+        _parts(start, computed),
+        _tokens(start, computed, exact),
+        _answers(start, computed),
+        _time(start, computed),
+    )
+    for term, value, reason in chain(*parts):
         yield Error(start.name, start.family, term, value, reason)
 
 
@@ -90,6 +98,22 @@ def unread(start: Start, cause: Exception) -> Iterator[Error]:
     verdict = "false alarms" if start.measured["started"] else "missed refusals"
     for term in ("settings", verdict):
         yield Error(start.name, start.family, term, 1.0, f"no forecast: {cause}")
+
+
+def _time(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
+    """The seconds in the engine: imports and reading weights from disk are not in the truth, whose weights are random.
+    A start that was stopped before its graphs has none.
+    """
+    seconds, whole = start.measured["seconds"], computed.start
+    if not start.measured["started"]:
+        return
+    again = start.measured["compiled"] == "from its cache"
+    stages = [whole.engine, whole.compiled if again else whole.compiling]
+    expected = summed(*stages, *([whole.graphs] if "capture" in seconds else []))
+    truth = seconds["total"]
+    numbers = f"{expected.value:.0f} ({expected.low:.0f} to {expected.high:.0f}) for {truth:.0f} s"
+    yield "start-up time", 100 * (expected.value / truth - 1), numbers
+    yield "range holds the time", float(not expected.low <= truth <= expected.high), numbers
 
 
 def _without_numbers(text: str) -> str:

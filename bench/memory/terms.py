@@ -37,6 +37,8 @@ MEASURED = (
     Term("missed refusals", right=1.0),
     Term("texts of refusals", right=1.0),
     Term("unsure"),
+    Term("start-up time", "%"),
+    Term("range holds the time", right=0.9),
 )
 REPORTED = (
     Term("reported weights", "%"),

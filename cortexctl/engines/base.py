@@ -184,7 +184,8 @@ class Contract:
     the argument for a share of a GPU's memory; `default_share`: the share if the stack sets none; `length_setting`: the
     argument for the tokens of a request; `cache_setting`: for the bytes of the cache. `refusals`: the rule of a refusal
     for want of memory -> its meaning, and the argument to check. `hub_cache`: the folder of the Hugging Face client's
-    cache. `smoke`: by task; "" for any other. `speed`: fields of a measured completion that only this engine has.
+    cache. `compile_cache`: that of compiled graphs, unless `compile_cache_variable` names another. `smoke`: by task; ""
+    for any other. `speed`: fields of a measured completion that only this engine has.
     """
 
     title: str
@@ -205,6 +206,8 @@ class Contract:
     cache_setting: str
     refusals: Mapping[str, tuple[str, str]]
     hub_cache: str
+    compile_cache: str = ""
+    compile_cache_variable: str = ""
     smoke: Mapping[str, SmokeRequest] = field(default_factory=dict)
     speed: Mapping[str, Any] = field(default_factory=dict)
 

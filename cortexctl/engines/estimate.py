@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from cortexctl.dataclass import dataclass
 
-Source = Literal["exact", "headers", "config", "fitted", "given", "measured here"]
-_TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "config", "fitted")
+Source = Literal["exact", "headers", "config", "fitted", "given", "measured here", "assumed"]
+_TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "config", "fitted", "assumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,13 @@ class Estimate:
     @classmethod
     def sure(cls, value: float, source: Source = "exact") -> Estimate:
         return cls(value, value, value, source)
+
+
+def summed(*parts: Estimate) -> Estimate:
+    """The errors of the parts are independent: their distances add up as squares."""
+    value = sum(p.value for p in parts)
+    below, above = math.hypot(*(p.value - p.low for p in parts)), math.hypot(*(p.high - p.value for p in parts))
+    return Estimate(value, value - below, value + above, weakest(*parts))
 
 
 def weakest(*parts: Estimate) -> Source:

@@ -1,9 +1,9 @@
-"""An engine's memory forecast for a launch, before it starts. Memory in GiB on one GPU."""
+"""An engine's forecast for a launch, before it starts: its memory, in GiB on one GPU, and its time, in seconds."""
 
 from __future__ import annotations
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.estimate import Estimate
+from cortexctl.engines.estimate import Estimate, summed
 
 
 class Unknown(ValueError):
@@ -40,6 +40,43 @@ class ForecastRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class StartForecast:
+    """Seconds from the container's start until the server answers, by stage. `process`: the interpreter and imports;
+    `weights`: reading them from disk; `engine`: the device, profiling, first use of kernels; `compiling`: with an empty
+    cache of compiled graphs, and `compiled`: with a full one; `graphs`: capturing CUDA graphs.
+    """
+
+    process: Estimate
+    weights: Estimate
+    engine: Estimate
+    compiling: Estimate
+    compiled: Estimate
+    graphs: Estimate
+
+    def total(self, weights: Estimate | None = None, *, is_first: bool = True) -> Estimate:
+        """`weights`: in place of the assumed time. `is_first`: the cache of compiled graphs is empty."""
+        compiling = self.compiling if is_first else self.compiled
+        return summed(weights or self.weights, self.process, self.engine, compiling, self.graphs)
+
+    def weights_like(self, other: StartForecast, seconds: float) -> Estimate:
+        """The time for the weights on the disk from which a start with the forecast `other` took `seconds`: its rate is
+        what the other stages leave of them, within the assumed rates. Whether that start compiled is not known.
+        """
+        compiling = Estimate(other.compiling.value, other.compiled.low, other.compiling.high, other.compiling.source)
+        beside = summed(other.process, other.engine, compiling, other.graphs)
+        times = self.weights.value / other.weights.value
+        value, low, high = (
+            times * min(max(seconds - spent, other.weights.low), other.weights.high)
+            for spent in (beside.value, beside.high, beside.low)
+        )
+        return Estimate(value, low, high, "measured here")
+
+
+STAGES = ("process", "weights", "engine", "compiling", "compiled", "graphs")
+"""The fields of a StartForecast."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """One launch. `verdict`: starts, refuses, or uncertain: the error of the estimates may exceed the margin.
     `max_model_len`: tokens of the requests that `concurrency` counts.
@@ -60,6 +97,8 @@ class Forecast:
     notes: tuple[str, ...] = ()
     uncounted: str = ""
     """What the numbers leave out, such as a draft whose files are not known; also one of the notes."""
+    start: StartForecast | None = None
+    """None: the engine has no forecast of it."""
 
     @property
     def decides(self) -> StageForecast:

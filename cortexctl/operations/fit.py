@@ -24,6 +24,7 @@ from cortexctl.engines.vllm.memory.reuse import reused
 from cortexctl.engines.vllm.memory.settings import read_settings
 from cortexctl.engines.vllm.memory.speculation import read_speculation
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
+from cortexctl.engines.vllm.start_time import measured_rate
 from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
 from cortexctl.observe.gather import observe_identity
@@ -118,7 +119,8 @@ class FitJob:
         notes: list[Note] = []
         known = read_all(lambda why: notes.append(warning(why)))
         for who, m in self.models.items():
-            launch = replace(m.launch, measured=reused(known, m.started, m.facts, m.launch.gpu))
+            measured = reused(known, m.started, m.facts, m.launch.gpu)
+            launch = replace(m.launch, measured=measured, disk_rate=measured_rate(known, m.host))
             self.models[who] = replace(m, launch=launch)
         return tuple(notes)
 

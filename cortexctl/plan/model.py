@@ -42,10 +42,20 @@ class PlannedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Seconds. `by`: starts of other weights on this disk that the range relies on; 0: the disk is not measured."""
+
+    low: int
+    high: int
+    by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """The outage of a change while it runs, in seconds. `at_most`: the old container's stop and the gate's time-out,
     which bounds a start that shows no progress; None has no bound. `expected`: from the instance's past starts and
-    stops (`starts` and `stops` count them); None if nothing is recorded: never a guess.
+    stops (`starts` and `stops` count them); None if nothing is recorded: never a guess. `forecast`: where no start of
+    these weights is recorded, the range of the engine's forecast.
     """
 
     down: bool
@@ -53,6 +63,7 @@ class Cost:
     expected: int | None = None
     starts: int = 0
     stops: int = 0
+    forecast: TimeRange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def _change_to_dict(change: Change, shared: _Shared) -> dict[str, Any]:
             "expected_seconds": change.cost.expected,
             "starts": change.cost.starts,
             "stops": change.cost.stops,
+            "forecast_seconds": dataclasses.asdict(change.cost.forecast) if change.cost.forecast else None,
         },
         "instance": _instance_to_dict(change.detail, shared),
     }

@@ -22,7 +22,7 @@ from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost
 from cortexctl.plan.steps import TASK_KINDS, Step, Task
 from cortexctl.text.invocation import Invocation
 
-_COST = {"at_most": "at_most_seconds", "expected": "expected_seconds"}
+_COST = {"at_most": "at_most_seconds", "expected": "expected_seconds", "forecast": "forecast_seconds"}
 
 
 def plan_from_dict(data: Mapping[str, Any]) -> Plan:
@@ -142,7 +142,7 @@ def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[s
 
 _PLANNED = Decoder({Host: lambda host: host})
 _DETAIL = Decoder({Spec: lambda spec: spec})
-_CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST})
+_CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST}, may_lack={Cost: {"forecast"}})
 
 
 def _spec(value: Any) -> Spec:
@@ -152,5 +152,10 @@ def _spec(value: Any) -> Spec:
 _DECODER = Decoder(
     {Spec: _spec, Step: _step, PlannedHost: _host, Change: _change},
     names={**NAMES, Diagnostic: {"span": "range"}, Invocation: {"files": "variable_files"}},
-    may_lack={Host: {"reach", "measured_cards"}, Plan: {"invocation"}, Invocation: {"stack", "env"}},
+    may_lack={
+        Forecast: {"start"},
+        Host: {"reach", "measured_cards"},
+        Plan: {"invocation"},
+        Invocation: {"stack", "env"},
+    },
 )

@@ -57,7 +57,7 @@ def plan_of(compared: Compared, *, basis: str = "") -> Plan:
         selection=request.narrowing_options,
         invocation=replace(desired.invocation, stack=desired.path, env=desired.env, options=request.options),
         hosts=tuple(host.host for host in hosts),
-        changes=tuple(sorted(changes, key=lambda c: c.address)),
+        changes=tuple(sorted(room.changes if room else changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
         rollouts=_rollouts(desired, changes, steps, hosts),
         max_failures=desired.max_failures,

@@ -60,6 +60,12 @@ def show_seconds(total: float) -> str:
     return f"{whole // 3600}h" + (f"{whole % 3600 // 60:02d}m" if whole % 3600 >= 60 else "")
 
 
+def about(seconds: float) -> str:
+    """Rounded as an estimate deserves: 47 -> '50s', 134 -> '2m10s', 700 -> '12m'."""
+    unit = 5 if seconds < 60 else 10 if seconds < 600 else 60
+    return show_seconds(max(round(seconds / unit) * unit, unit))
+
+
 def show_short(total: float) -> str:
     """0.0284 -> '28ms', 1.5 -> '1.50s', 75 -> '1m15s': for durations where fractions of a second matter."""
     milliseconds = round(total * 1000)

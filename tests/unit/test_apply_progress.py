@@ -27,8 +27,9 @@ from cortexctl.plan.pace import TimeLeft
 from cortexctl.plan.steps import PassGate, Pause, PullImage, StartContainer, Step, Task
 from cortexctl.reach import Reach
 from cortexctl.render.apply.progress import LiveProgress, PlainProgress
-from cortexctl.render.apply.totals import Totals, about
+from cortexctl.render.apply.totals import Totals
 from cortexctl.render.style import Ink
+from cortexctl.text.units import about
 from tests.applying import stack
 from tests.fakes.world import World
 from tests.next_commands import command_line

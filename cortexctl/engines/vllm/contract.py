@@ -34,6 +34,8 @@ CONTRACT = Contract(
         "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
     },
     hub_cache=HF_HOME,
+    compile_cache="/root/.cache/vllm",
+    compile_cache_variable="VLLM_CACHE_ROOT",
     smoke=SMOKE,
     speed={"ignore_eos": True},  # it continues where the model would stop
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
@@ -14,6 +15,7 @@ from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.capacity.gpu_ledger import Holding, ledger, others_on
 from cortexctl.plan.capacity.memory_rules import check_forecasts, check_ledger
 from cortexctl.plan.capacity.plan_memory import Forecaster, Making, foresee
+from cortexctl.plan.capacity.start_cost import with_forecasts
 from cortexctl.plan.model import Change
 
 
@@ -24,6 +26,8 @@ class Room:
     forecasts: tuple[InstanceForecast, ...] = ()
     ledger: tuple[GpuLine, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """The changes of the plan, with the time of each start that has no past one."""
 
 
 def room_for(
@@ -43,7 +47,8 @@ def room_for(
     for host in sorted({m.host for m in makings if m.after.container.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
-    return _room(desired, observed.model_files, makings, holdings, anyway)
+    room = _room(desired, observed.model_files, makings, holdings, anyway)
+    return replace(room, changes=tuple(with_forecasts(changes, room.forecasts, observed)))
 
 
 def _holds(change: Change, *, stays: bool) -> list[Holding]:

@@ -18,7 +18,7 @@ _STAGE = {
 }
 """JSON's name -> the field."""
 _NUMBERS = {"kv_cache_tokens": "tokens", "max_concurrency": "concurrency", "needed_gib": "needed"}
-_FORECAST = {"gpu": "device", "gpu_total": "device_gib", "tightest": "tightest_stage"}
+_FORECAST = {"gpu": "device", "gpu_total": "device_gib", "tightest": "tightest_stage", "start": "start_seconds"}
 NAMES: dict[type, dict[str, str]] = {
     StageForecast: {field: name for name, field in _STAGE.items()},
     Forecast: {**_FORECAST, **{field: name for name, field in _NUMBERS.items()}},
@@ -64,6 +64,7 @@ def _forecast_to_dict(forecast: Forecast) -> dict[str, Any]:
         "tightest_stage": forecast.tightest,
         "notes": list(forecast.notes),
         "uncounted": forecast.uncounted,
+        "start_seconds": dataclasses.asdict(forecast.start) if forecast.start else None,
     }
 
 

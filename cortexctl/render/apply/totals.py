@@ -9,7 +9,7 @@ from cortexctl.apply.events import Event, StepDone, StepFailed, StepStarted
 from cortexctl.plan.model import Plan
 from cortexctl.plan.pace import TimeLeft
 from cortexctl.plan.steps import Place, StartContainer, StopContainer
-from cortexctl.text.units import show_seconds
+from cortexctl.text.units import about, show_seconds
 
 
 class Totals:
@@ -82,9 +82,3 @@ class Totals:
         elapsed = {place: now - at for place, at in self._acting.items()}
         left = None if self._failed else self._time_left.after(self._done, elapsed)
         return f", about {about(left)} left" if left else ""
-
-
-def about(seconds: float) -> str:
-    """Rounded as an estimate deserves: 47 -> '50s', 134 -> '2m10s', 700 -> '12m'."""
-    unit = 5 if seconds < 60 else 10 if seconds < 600 else 60
-    return show_seconds(max(round(seconds / unit) * unit, unit))

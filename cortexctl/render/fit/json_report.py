@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cortexctl.engines.estimate import Estimate
+from cortexctl.engines.launch_forecast import STAGES
 from cortexctl.engines.vllm.memory.autofit import Fitted, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
@@ -34,6 +35,7 @@ def budget_json(budget: Budget) -> Object:
         "max_num_seqs": budget.settings.max_num_seqs,
         "max_num_batched_tokens": budget.settings.batched_tokens,
         "stages": [_stage(s, known=known) for s in budget.stages],
+        "start_seconds": {name: _part(getattr(budget.start, name), digits=1) for name in STAGES},
         "verdict": budget.verdict,
         "refusal": None
         if refusal is None

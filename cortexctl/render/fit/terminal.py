@@ -12,6 +12,7 @@ from cortexctl.engines.vllm.memory.overhead import beside_budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
+from cortexctl.text.units import about
 
 WIDTH = 40
 """Width of a bar in characters."""
@@ -33,8 +34,22 @@ def budget_text(title: str, budget: Budget, ink: Ink) -> str:
     if budget.refusal:
         lines.append(f"    vLLM: {budget.refusal.text}")
         lines += [f"    next: {budget.refusal.advice}"] if budget.refusal.advice else []
+    lines += [_start(budget)] if budget.verdict in {"starts", "uncertain"} else []
     lines += [f"  note: {note}" for note in budget.notes]
     return "\n".join(lines)
+
+
+def _start(budget: Budget) -> str:
+    """The time until it serves, with the part that depends on the disk."""
+    start = budget.start
+    first, later = start.total(), start.total(is_first=False)
+    weights = f"reading weights {_times(start.weights)}, {start.weights.source}"
+    again = f"; with its compiled graphs from a cache {_times(later)}" if start.compiling.value else ""
+    return f"  serves after {_times(first)} (forecast: {weights}){again}"
+
+
+def _times(part: Estimate) -> str:
+    return f"{about(part.low)} to {about(part.high)}"
 
 
 def _sum(budget: Budget, at: StageBudget) -> list[str]:

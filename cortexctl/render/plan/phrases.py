@@ -30,7 +30,7 @@ from cortexctl.plan.steps import (
     UpdateContainer,
 )
 from cortexctl.render.plan.folding import cut, listed
-from cortexctl.text.units import show_bytes, show_seconds
+from cortexctl.text.units import about, show_bytes, show_seconds
 
 MOST_BATCHES = 4
 """Batches that are listed."""
@@ -85,12 +85,12 @@ def change_text(change: Change) -> str:
 
 
 def cost_text(*changes: Change) -> str:
-    """The cost of a change while it runs, or of each of several equal ones on different hosts. It is never a guess: it
-    gives past durations, and a bound.
+    """The cost of a change while it runs, or of each of several equal ones on different hosts: past durations, or else
+    the range of a forecast, named as such; and a bound.
     """
-    change = changes[0]
+    change, costs = changes[0], [c.cost for c in changes]
     bound = bound_text(change.cost.at_most) if change.cost.at_most is not None else ""
-    past = past_text([c.cost for c in changes])
+    past = past_text(costs) or forecast_text(costs)
     ready = f"ready in {f'about {past}, ' if past else ''}{bound}"
     match change.action:
         case Action.REPLACE | Action.RESTART if change.cost.down and past:
@@ -130,6 +130,18 @@ def past_text(costs: Sequence[Cost]) -> str:
     by = f"{starts} past {'start' if starts == 1 else 'starts'}" + (f", unknown on {without}" if without else "")
     stop = " plus the time to stop" if any(c.down and not c.stops for c in costs) else ""
     return f"{seconds}{stop} ({by})"
+
+
+def forecast_text(costs: Sequence[Cost]) -> str:
+    """The range of the forecast where no start of these weights is recorded, and its source; empty if there is none."""
+    ranges = [c.forecast for c in costs if c.forecast is not None]
+    if not ranges:
+        return ""
+    by, without = min(r.by for r in ranges), len(costs) - len(ranges)
+    disk = f"the disk as in {by} past {'start' if by == 1 else 'starts'}" if by else "the disk is not measured"
+    source = f"forecast, {disk}" + (f", unknown on {without}" if without else "")
+    stop = " plus the time to stop" if any(c.down and not c.stops for c in costs) else ""
+    return f"{about(min(r.low for r in ranges))} to {about(max(r.high for r in ranges))}{stop} ({source})"
 
 
 def rollout_text(rollout: Rollout) -> str:

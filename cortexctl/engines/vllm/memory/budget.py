@@ -11,6 +11,7 @@ from typing import Any
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.launch_forecast import StartForecast
 from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
@@ -24,6 +25,7 @@ from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import Kernels, Stage, WeightOptions, stages
+from cortexctl.engines.vllm.start_time import start_time
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.text.units import GIB
 
@@ -43,6 +45,7 @@ class Budget:
     """max_model_len, reduced to fit if it is -1."""
     verdict: Verdict
     refusal: Refusal | None
+    start: StartForecast
     notes: tuple[str, ...] = ()
     uncounted: str = ""
     """What the numbers leave out; also one of the notes."""
@@ -86,9 +89,16 @@ def budget(facts: Facts, inputs: BudgetInputs) -> Budget:
         length,
         verdict,
         refusal,
+        start_time(facts, settings, inputs.gpu or NO_GPU, _read(settings, stage_budgets, inputs), inputs.disk_rate),
         notes,
         uncounted,
     )
+
+
+def _read(s: Settings, stages: tuple[StageBudget, ...], inputs: BudgetInputs) -> float:
+    """GiB of the weights in their files; of quantisation while loading, only an index of the files has them."""
+    loaded = sum(stage.weights.value for stage in stages) * s.tp
+    return inputs.headers.total / GIB if inputs.headers and inputs.headers.total else loaded
 
 
 def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> StageBudget:

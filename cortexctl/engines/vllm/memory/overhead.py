@@ -133,15 +133,19 @@ CAPTURED = (0.29, 0.20, 0.46)
 
 
 def captured(facts: Facts, s: Settings, cost: tuple[float, float, float]) -> Estimate:
-    """GiB of the graphs of all batch sizes: pieces of a pass for each of them, and a whole one for each batch of
-    decoding requests; with adapters, each of them with and without. vLLM: `VllmConfig._set_cudagraph_sizes`,
+    """GiB of the graphs of all batch sizes."""
+    value, low, high = (each * len(facts.layers) * graph_count(s) / 1024 for each in cost)
+    return Estimate(value, low, high, "fitted")
+
+
+def graph_count(s: Settings) -> int:
+    """Graphs of all batch sizes: pieces of a pass for each of them, and a whole one for each batch of decoding
+    requests; with adapters, each of them with and without. vLLM: `VllmConfig._set_cudagraph_sizes`,
     `get_lora_capture_cases`.
     """
     decoded = s.max_num_seqs * (1 + s.speculation.tokens)
     largest = min(2 * decoded, 512, s.batched_tokens)
-    number = (_sizes(largest) + _sizes(min(decoded, largest))) * (2 if s.loras else 1)
-    value, low, high = (each * len(facts.layers) * number / 1024 for each in cost)
-    return Estimate(value, low, high, "fitted")
+    return (_sizes(largest) + _sizes(min(decoded, largest))) * (2 if s.loras else 1)
 
 
 def _sizes(largest: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
-from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal, StageForecast, Unknown
+from cortexctl.engines.launch_forecast import STAGES, Forecast, ForecastRefusal, StageForecast, StartForecast, Unknown
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
@@ -66,6 +66,7 @@ def _shown(computed: Budget, server: Server) -> Forecast:
         else None,
         notes=computed.notes,
         uncounted=computed.uncounted,
+        start=StartForecast(**{name: _part(getattr(computed.start, name), 1) for name in STAGES}),
     )
 
 

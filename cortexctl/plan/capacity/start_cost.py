@@ -1,0 +1,59 @@
+"""The time of a start that is not recorded: the range of the engine's forecast.
+
+Past starts of other weights on the same disk narrow it. The bound of a change is not this: it stays the gate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from statistics import median
+
+from cortexctl.engines.launch_forecast import Forecast, StartForecast
+from cortexctl.engines.registry import engine_of
+from cortexctl.model_files.files import is_below
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.capacity.forecast import InstanceForecast
+from cortexctl.plan.model import Change, TimeRange
+
+
+def with_forecasts(
+    changes: Iterable[Change], forecasts: Iterable[InstanceForecast], observed: Observed
+) -> Iterator[Change]:
+    """The changes, with the range of a forecast for each start of a new container without a past one."""
+    by_address = {f.address: f for f in forecasts}
+    for change in changes:
+        foreseen = by_address.get(change.address)
+        start = foreseen.after.start if foreseen and foreseen.after and foreseen.after.verdict != "refuses" else None
+        if foreseen is None or start is None or change.cost.expected is not None:
+            yield change
+        else:
+            forecast = _range(change, start, foreseen.before, observed)
+            yield replace(change, cost=replace(change.cost, forecast=forecast))
+
+
+def _range(change: Change, start: StartForecast, before: Forecast | None, observed: Observed) -> TimeRange:
+    """A replaced container's past starts give the rate of the disk, if their forecast is known, too. The stop counts
+    if one is recorded, and so does the time that the gate watches a started server.
+    """
+    applied = observed.record(change.host).applied.get(change.address)
+    old, watched = change.detail.before, change.detail.policy.gate.stable_for
+    past = [s.seconds for s in applied.starts if old and s.model == old.server.model] if applied else []
+    by = len(past) if before and before.start and before.start.weights.value else 0
+    weights = start.weights
+    if before and before.start and by:
+        weights = start.weights_like(before.start, median(past) - watched)
+    total = start.total(weights)
+    low = start.total(weights, is_first=False).low if _may_keep_compiled(change) else total.low
+    beside = watched + (median(applied.stops) if applied and applied.stops and change.cost.down else 0)
+    return TimeRange(round(low + beside), round(total.high + beside), by)
+
+
+def _may_keep_compiled(change: Change) -> bool:
+    """Whether the new container may have the cache of compiled graphs of an earlier one: it is on a mount."""
+    after = change.detail.after
+    if after is None:
+        return False
+    contract = engine_of(after.server).contract
+    cache = after.container.env.get(contract.compile_cache_variable) or contract.compile_cache
+    return any(is_below(cache, mount.target) for mount in after.container.mounts)

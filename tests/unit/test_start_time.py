@@ -1,0 +1,106 @@
+"""The time until a server answers: the range of its stages, and past starts that show the disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cortexctl.engines.launch_forecast import StartForecast
+from cortexctl.instance.spec import Mount
+from cortexctl.observed.record import Applied, HostRecord, Start
+from cortexctl.plan.model import TimeRange
+from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.plan.planner import plan
+from cortexctl.render.plan.phrases import cost_text
+from tests.build_memory import desired, observed, running, spec
+from tests.memory import budget_of
+
+
+def start_of(name: str, gpu: str = "H200", version: str = "0.26.0", **args: object) -> StartForecast:
+    return budget_of(name, gpu, version, **args).start
+
+
+def test_an_eager_start_neither_compiles_nor_captures() -> None:
+    eager = start_of("qwen3-8b", enforce_eager=True)
+    assert (eager.compiling.high, eager.compiled.high, eager.graphs.high) == (0, 0, 0)
+    assert eager.total().high < start_of("qwen3-8b").total().high
+
+
+def test_a_full_cache_of_compiled_graphs_makes_a_start_shorter() -> None:
+    start = start_of("qwen3-8b")
+    assert start.total(is_first=False).high < start.total().high
+    assert start.total(is_first=False).low < start.total().low
+
+
+def test_what_was_not_measured_has_wider_ranges() -> None:
+    known, other = start_of("qwen3-8b"), start_of("qwen3-8b", "L40S")
+    assert other.compiling.high == 2 * known.compiling.high
+    assert start_of("qwen3-8b", version="0.32.0").graphs.low == known.graphs.low / 2
+
+
+def test_the_time_for_weights_grows_with_them_and_is_assumed() -> None:
+    small, large = start_of("qwen3-8b").weights, start_of("llama-3.1-70b", "H200x4", tensor_parallel_size=4).weights
+    assert large.value / small.value == pytest.approx(141 / 16.4, rel=0.1)
+    assert small.source == "assumed"
+
+
+def test_a_past_start_narrows_the_time_for_other_weights() -> None:
+    """What the stages beside them leave of it is the time for its weights: the rate of the disk."""
+    past, other = start_of("qwen3-8b"), start_of("llama-3.1-70b", "H200x4", tensor_parallel_size=4)
+    beside = past.total().value - past.weights.value
+    slow = other.weights_like(past, beside + past.weights.high)
+    assert slow.value == pytest.approx(other.weights.high)
+    fast = other.weights_like(past, beside)
+    assert fast.value == pytest.approx(other.weights.low)
+    assert fast.source == "measured here"
+    assert fast.high < other.weights.high
+
+
+def test_a_plan_shows_the_range_and_that_the_disk_is_not_measured() -> None:
+    (change,) = plan(desired(chat=spec(max_model_len=8192)), observed()).changes
+    assert change.cost.forecast is not None
+    assert change.cost.forecast.by == 0
+    assert "forecast, the disk is not measured" in cost_text(change)
+
+
+def test_a_past_start_of_the_same_weights_replaces_the_forecast() -> None:
+    old = spec(max_model_len=4096)
+    seen = replace(observed(running("chat", old)), records={"gpu-1": recorded(Start(90.0, old.server.model))})
+    (change,) = plan(desired(chat=spec(max_model_len=8192)), seen).changes
+    assert (change.cost.expected, change.cost.forecast) == (92, None)
+
+
+def test_past_starts_of_other_weights_show_the_disk() -> None:
+    old = spec(max_model_len=4096)
+    new = desired(chat=spec("llama", gpus=(0, 1, 2, 3), tensor_parallel_size=4, max_model_len=8192))
+    without = ranges(new, observed(running("chat", old)))
+    record = recorded(Start(60.0, old.server.model), Start(62.0, old.server.model))
+    narrowed = ranges(new, replace(observed(running("chat", old)), records={"gpu-1": record}))
+    assert (without.by, narrowed.by) == (0, 2)
+    assert narrowed.high < without.high
+
+
+def test_a_cache_of_compiled_graphs_on_a_mount_may_be_full() -> None:
+    plain = spec(max_model_len=8192)
+    mounts = (*plain.container.mounts, Mount("/srv/compiled", "/root/.cache/vllm"))
+    mounted = replace(plain, container=replace(plain.container, mounts=mounts))
+    one, other = ranges(desired(chat=plain), observed()), ranges(desired(chat=mounted), observed())
+    assert other.low < one.low
+    assert other.high == one.high
+
+
+def test_a_saved_plan_keeps_the_range() -> None:
+    created = plan(desired(chat=spec(max_model_len=8192)), observed())
+    assert plan_from_json(plan_to_json(created)) == created
+
+
+def ranges(wanted: object, seen: object) -> TimeRange:
+    (change,) = plan(wanted, seen).changes  # type: ignore[arg-type]
+    assert change.cost.forecast is not None
+    return change.cost.forecast
+
+
+def recorded(*starts: Start) -> HostRecord:
+    applied = Applied("chat", 1, 1, "run1", spec(max_model_len=4096), starts, (2.0,))
+    return HostRecord("gpu-1", {"gpu-1/chat": applied})
