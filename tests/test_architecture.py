@@ -90,7 +90,8 @@ RUN_ELSEWHERE = {
 """Scripts that run inside a container, with nothing but the standard library."""
 
 THIRD_PARTY: dict[str, set[str]] = {
-    "pydantic": {"stack"},
+    "pydantic": set(),
+    "pydantic_core": {"stack"},
     "tree_sitter": {"stack"},
     "tree_sitter_toml": {"stack"},
     "tree_sitter_json": {"stack"},

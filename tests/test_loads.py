@@ -63,3 +63,8 @@ def test_a_plan_of_a_cached_stack_loads_no_reader_of_stacks() -> None:
 
 def test_no_command_loads_the_engine_itself() -> None:
     assert not any("vllm" in recorded(command) for command in COMMANDS)
+
+
+def test_the_tables_of_a_stack_are_read_without_pydantic_itself() -> None:
+    assert "pydantic_core" in recorded("validate")
+    assert not any("pydantic" in recorded(command) for command in COMMANDS)

@@ -1,6 +1,6 @@
 """The texts below the fields of the stack file's schema: for the JSON Schema, and for the report of a missing key.
 
-Not by pydantic (`use_attribute_docstrings`): it would read the source of every table at each start.
+Not read with the tables: every command would read the source of every table.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import ast
 import inspect
 import itertools
 
-from pydantic import BaseModel
+from cortexctl.stack.tables import Table, fields_of, is_table
 
 
-def descriptions(table: type[BaseModel]) -> dict[str, str]:
+def descriptions(table: type[Table]) -> dict[str, str]:
     """Key -> the text below the field in the source, for the fields that have one."""
     texts: dict[str, str] = {}
-    fields = table.model_fields
+    keys = {field.name: field.key for field in fields_of(table)}
     for declared in reversed(table.__mro__):
-        if issubclass(declared, BaseModel) and declared is not BaseModel:
-            texts |= {fields[name].alias or name: text for name, text in _texts_in(declared) if name in fields}
+        if is_table(declared) and declared is not Table:
+            texts |= {keys[name]: text for name, text in _texts_in(declared) if name in keys}
     return texts
 
 

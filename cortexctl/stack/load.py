@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
@@ -32,6 +32,7 @@ from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Places, Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
+from cortexctl.stack.tables import read_table
 from cortexctl.stack.variables import VariableInputs, secret_values, with_variables
 from cortexctl.text.suggest import nearest
 
@@ -149,11 +150,11 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
 def _validated(document: Document, choice: _Choice) -> StackFile:
     """With `hosts_only`, a disabled model replaces models that have errors. Raises ValidationError."""
     try:
-        return StackFile.model_validate(document.data)
+        return read_table(StackFile, document.data)
     except ValidationError:
         if not choice.hosts_only:
             raise
-    return StackFile.model_validate({**document.data, "models": NO_MODELS})
+    return read_table(StackFile, {**document.data, "models": NO_MODELS})
 
 
 def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
@@ -168,7 +169,7 @@ def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets
     if data is None:
         return list(check_dropped(document, None))
     try:
-        stack = StackFile.model_validate(data)
+        stack = read_table(StackFile, data)
     except ValidationError:
         return list(check_dropped(document, None))
     named = {f'"{name}"' for name in document.data["models"].keys() - data["models"].keys()}

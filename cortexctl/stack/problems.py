@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+from pydantic_core import ValidationError
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.stack.advice import advice_for, missing_key
@@ -18,6 +17,7 @@ from cortexctl.stack.descriptions import descriptions
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile
+from cortexctl.stack.tables import Check, Table, fields_of, is_table, members_of, metadata_of, read_table
 from cortexctl.text.suggest import nearest
 
 _BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
@@ -73,7 +73,7 @@ def _nearest_key(loc: Loc) -> str:
 
 def _known_keys(loc: Loc) -> list[str]:
     table = _table_at(loc[:-1])
-    return [f.alias or name for name, f in table.model_fields.items()] if table else []
+    return [field.key for field in fields_of(table)] if table else []
 
 
 def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ def check_profiles(document: Document) -> list[Diagnostic]:
     diagnostics: list[Diagnostic] = []
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         try:
-            ModelTable.model_validate(profile)
+            read_table(ModelTable, profile)
         except ValidationError as failure:
             wrong = [i for i in failure.errors(include_url=False) if i["type"] != "missing"]
             diagnostics += _explain_all(document, wrong, below=("profiles", name))
@@ -178,17 +178,9 @@ def _advice(loc: Loc, items: Sequence[Any]) -> str:
 def _check_of(loc: Loc) -> Callable[..., Any] | None:
     """The check of `value_forms` that the schema applies to the value at `loc`."""
     table = _table_at(loc[:-1])
-    field = table.model_fields.get(str(loc[-1])) if table else None
-    annotations = [*field.metadata, *_metadata(field.annotation)] if field else []
-    return next((m.func for m in annotations if isinstance(m, AfterValidator | BeforeValidator)), None)
-
-
-def _metadata(annotation: Any) -> Iterator[Any]:
-    if typing.get_origin(annotation) is typing.Annotated:
-        yield from typing.get_args(annotation)[1:]
-    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        for member in typing.get_args(annotation):
-            yield from _metadata(member)
+    annotations = [field.annotation for field in (fields_of(table) if table else ()) if field.key == loc[-1]]
+    metadata = (one for annotation in annotations for one in metadata_of(annotation))
+    return next((one.function for one in metadata if isinstance(one, Check)), None)
 
 
 def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
@@ -244,26 +236,23 @@ def _what_for(loc: Loc) -> str:
     return descriptions(table).get(str(loc[-1]), "") if table else ""
 
 
-def _table_at(loc: Loc) -> type[BaseModel] | None:
+def _table_at(loc: Loc) -> type[Table] | None:
     """The schema of the table at `loc`, found by following the annotations."""
     current: Any = StackFile
     if loc[:1] == ("profiles",) and len(loc) > 1:
         current, loc = ModelTable, loc[2:]
     for step in loc:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = next((f for n, f in current.model_fields.items() if step in {n, f.alias}), None)
-            current = _bare(field.annotation) if field else None
+        if is_table(current):
+            current = next((_bare(field.annotation) for field in fields_of(current) if field.key == step), None)
         elif typing.get_origin(current) is dict:
             current = _bare(typing.get_args(current)[1])
         else:
             return None
-    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+    return current if is_table(current) else None
 
 
 def _bare(annotation: Any) -> Any:
     """The annotation without Annotated and without `| None`."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _bare(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        return next(_bare(a) for a in typing.get_args(annotation) if a is not type(None))
-    return annotation
+    return next((_bare(member) for member in members_of(annotation) if member is not type(None)), annotation)

@@ -1,41 +1,30 @@
 """The stack file's schema. Its JSON Schema is published as schemas/stack.schema.json, for editors.
 
 Strict: a text is never a number, and an unknown key is an error. `resolve` checks what needs more than one field.
+The annotations are objects, not texts (no `from __future__ import annotations`), because `tables` reads them.
 """
-
-from __future__ import annotations
 
 import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
-
 from cortexctl.desired.stack import PARALLEL_STARTS
 from cortexctl.instance.spec import SecretRef
 from cortexctl.stack import value_forms
-from cortexctl.stack.schema_hosts import STRICT, HostTable, Size
+from cortexctl.stack.schema_hosts import HostTable, Size
+from cortexctl.stack.tables import Bounds, Check, Documented, Key, NotEmpty, Table
 
-
-class Table(BaseModel):
-    """A table of the file."""
-
-    model_config = STRICT
-
-
-Name = Annotated[str, AfterValidator(value_forms.name_form)]
-ServedName = Annotated[str, AfterValidator(value_forms.served_name_form)]
-Duration = Annotated[str, AfterValidator(value_forms.duration_form), Field(examples=["90s", "20m"])]
-ShortDuration = Annotated[str, AfterValidator(value_forms.short_duration_form), Field(examples=["500ms", "2s"])]
-Variable = Annotated[str, AfterValidator(value_forms.variable_form)]
-Acknowledged = dict[
-    Annotated[str, AfterValidator(value_forms.rule_form)], Annotated[str, AfterValidator(value_forms.reason_form)]
-]
+Name = Annotated[str, Check(value_forms.name_form)]
+ServedName = Annotated[str, Check(value_forms.served_name_form)]
+Duration = Annotated[str, Check(value_forms.duration_form), Documented(examples=("90s", "20m"))]
+ShortDuration = Annotated[str, Check(value_forms.short_duration_form), Documented(examples=("500ms", "2s"))]
+Variable = Annotated[str, Check(value_forms.variable_form)]
+Acknowledged = dict[Annotated[str, Check(value_forms.rule_form)], Annotated[str, Check(value_forms.reason_form)]]
 """Rule -> the reason."""
 Gpus = Annotated[
     list[int] | int,
-    BeforeValidator(value_forms.gpus_form),
-    WithJsonSchema(
-        {
+    Check(value_forms.gpus_form, first=True),
+    Documented(
+        schema={
             "anyOf": [
                 {"const": "none"},
                 {"type": "integer", "minimum": 1, "maximum": value_forms.MOST_GPUS},
@@ -49,13 +38,13 @@ Gpus = Annotated[
 class SourceTable(Table):
     """Where the model comes from: exactly one of `repo`, `path`, `gguf`."""
 
-    repo: Annotated[str, AfterValidator(value_forms.repo_form)] | None = None
+    repo: Annotated[str, Check(value_forms.repo_form)] | None = None
     """A Hugging Face repository, ORG/NAME."""
     revision: str | None = None
     """Commit, tag or branch of `repo`. Pin a commit."""
     path: str | None = None
     """Folder below the host's `models_dir`."""
-    gguf: Annotated[str, AfterValidator(value_forms.gguf_form)] | None = None
+    gguf: Annotated[str, Check(value_forms.gguf_form)] | None = None
     """One GGUF file below the host's `models_dir` (vLLM up to 0.23)."""
     tokenizer: str | None = None
     """The tokenizer: a Hugging Face repository, or a folder below /models."""
@@ -72,7 +61,7 @@ class SecretTable(Table):
     """A file, relative to the stack file. Its last newline is not part of the value."""
     var: Variable | None = None
     """A variable of the stack with `secret = true`."""
-    command: Annotated[list[str], Field(min_length=1)] | None = None
+    command: Annotated[list[str], NotEmpty()] | None = None
     """A program and its arguments, run in the stack's folder without a shell. Its output is the value."""
 
     def places(self) -> tuple[tuple[Literal["env", "file", "var", "command"], str | None], ...]:
@@ -93,9 +82,9 @@ class SmokeTable(Table):
     """Whether the request is sent."""
     prompt: str = "Say ok."
     """Text of the request."""
-    max_tokens: Annotated[int, Field(ge=1, le=1024)] = 4
+    max_tokens: Annotated[int, Bounds(at_least=1, at_most=1024)] = 4
     """Largest length of the answer (task "generate")."""
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Bounds(at_least=1)] | None = None
     """Required length of the embedding (task "embed")."""
 
 
@@ -109,9 +98,9 @@ class GateTable(Table):
     smoke: SmokeTable = SmokeTable()
     max_ttft: ShortDuration | None = None
     """Longest time to the first token of a short prompt, as the median of `requests` (task "generate")."""
-    min_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
+    min_tokens_per_second: Annotated[float, Bounds(more_than=0)] | None = None
     """Lowest speed of one request, first token included, as the median of `requests` (task "generate")."""
-    requests: Annotated[int, Field(ge=1, le=100)] = 3
+    requests: Annotated[int, Bounds(at_least=1, at_most=100)] = 3
     """Number of requests that are measured for these two bounds, one after the other."""
 
 
@@ -120,11 +109,11 @@ class RolloutTable(Table):
 
     strategy: Literal["stop_first", "start_first", "auto"] = "stop_first"
     """Whether the old instance stops first or the new one starts first. "auto": start first where both fit."""
-    max_unavailable: Annotated[int, Field(ge=1)] = 1
+    max_unavailable: Annotated[int, Bounds(at_least=1)] = 1
     """How many instances of the model may be down at the same time, on all hosts together."""
-    max_surge: Annotated[int, Field(ge=1)] = 1
+    max_surge: Annotated[int, Bounds(at_least=1)] = 1
     """How many new instances may start beside their old ones at the same time, if the new one starts first."""
-    canary: Annotated[int, Field(ge=0)] = 0
+    canary: Annotated[int, Bounds(at_least=0)] = 0
     """Number of instances that are replaced first. The others wait until these have passed their gates."""
     wait: Duration = "0s"
     """Pause between two batches of instances."""
@@ -132,7 +121,7 @@ class RolloutTable(Table):
     """Time for running requests to finish after SIGTERM."""
     on_failure: Literal["rollback", "halt"] = "rollback"
     """If the new instance fails: start the old one again, or stop and leave the new one for inspection."""
-    keep: Annotated[int, Field(ge=0, le=20)] = 2
+    keep: Annotated[int, Bounds(at_least=0, at_most=20)] = 2
     """Number of old generations that are retained, stopped, for a rollback."""
 
 
@@ -142,7 +131,7 @@ class HookTable(Table):
     on: Literal["pre_apply", "pre_stop", "post_healthy", "post_apply", "on_failure"]
     """pre_apply and post_apply run once per run, under the lock. The others run per instance: before it is stopped
     (pre_stop), after it passed its gate (post_healthy), after it failed (on_failure)."""
-    command: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    command: Annotated[list[Annotated[str, NotEmpty()]], NotEmpty()] | None = None
     """A program and its arguments, run in the stack's folder without a shell. The facts are in the variables
     CORTEXCTL_*."""
     url: SecretTable | str | None = None
@@ -159,7 +148,7 @@ class HookTable(Table):
 class StackHookTable(HookTable):
     """A hook of the stack."""
 
-    models: Annotated[list[str], Field(min_length=1)] | None = None
+    models: Annotated[list[str], NotEmpty()] | None = None
     """Names or globs of models. A hook that runs once per run then runs only if one of them changes. Default: all."""
 
 
@@ -179,20 +168,20 @@ class ModelTable(Table):
     """A table of `profiles`. Keys that are missing here are taken from it."""
     enabled: bool = True
     """False: the model is treated as deleted, and its containers are removed."""
-    image: Annotated[str, AfterValidator(value_forms.image_form)]
+    image: Annotated[str, Check(value_forms.image_form)]
     """The container image. Pin a release: "vllm/vllm-openai:v0.32.0"."""
-    vllm_version: Annotated[str, AfterValidator(value_forms.release_form)] | None = None
+    vllm_version: Annotated[str, Check(value_forms.release_form)] | None = None
     """The vLLM release in the image. Required if the tag does not name it."""
     source: SourceTable
-    served_names: Annotated[list[ServedName], Field(min_length=1)] | None = None
+    served_names: Annotated[list[ServedName], NotEmpty()] | None = None
     """Model names for clients. Default: the name of the model in this file."""
     task: Literal["generate", "embed", "classify", "score", "reward", "transcription"] = "generate"
     """The task of the model. It decides the gate's first request."""
-    hosts: Annotated[list[str], Field(min_length=1)] | None = None
+    hosts: Annotated[list[str], NotEmpty()] | None = None
     """Names or globs of hosts. Default: the only host of the file."""
     gpus: Gpus
     """Number of GPUs per replica (chosen once, then fixed), or GPU indices on the host, or "none"."""
-    publish: Annotated[str, AfterValidator(value_forms.publish_form)] | None = None
+    publish: Annotated[str, Check(value_forms.publish_form)] | None = None
     """Address of the server on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801". Default: not published."""
     offline: bool | None = None
     """Forbid downloads (HF_HUB_OFFLINE=1). Default: true for `path` and `gguf`, false for `repo`."""
@@ -204,7 +193,7 @@ class ModelTable(Table):
     """Environment variables of the container."""
     secrets: dict[Variable, SecretTable] = {}
     """Environment variables of the container whose values are secret."""
-    volumes: list[Annotated[str, AfterValidator(value_forms.volume_form)]] = []
+    volumes: list[Annotated[str, Check(value_forms.volume_form)]] = []
     """More mounts, SOURCE:TARGET[:ro]. SOURCE is a folder on the host or the name of a volume."""
     ipc: Literal["private", "host"] = "private"
     """Docker's IPC mode."""
@@ -214,9 +203,9 @@ class ModelTable(Table):
     """Restart policy after the gate. Changed in place. ("on-failure" is missing: a dead engine exits with code 0.)"""
     memory: Size | None = None
     """Memory limit of the container. Changed in place."""
-    cpus: Annotated[float, Field(gt=0)] | None = None
+    cpus: Annotated[float, Bounds(more_than=0)] | None = None
     """CPU limit of the container, in cores. Changed in place."""
-    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    replicas: Annotated[int, Bounds(at_least=1, at_most=64)] = 1
     """Containers per host. They share the GPU indices evenly; a published port counts up from the first."""
     after: list[Name] = []
     """Models whose changes must be complete before this model changes."""
@@ -254,7 +243,7 @@ class VarTable(Table):
 class MovedTable(Table):
     """A renamed model. Its containers are renamed, not replaced."""
 
-    from_: Annotated[Name, Field(alias="from")]
+    from_: Annotated[Name, Key("from")]
     """The old name."""
     to: Name
     """The new name."""
@@ -263,36 +252,36 @@ class MovedTable(Table):
 class StackRolloutTable(Table):
     """Limits of an apply of the whole stack."""
 
-    max_failures: Annotated[int, Field(ge=1)] = 1
+    max_failures: Annotated[int, Bounds(at_least=1)] = 1
     """After this number of failures no new change starts. Running changes finish."""
-    parallel_starts: Annotated[int, Field(ge=1)] = PARALLEL_STARTS
+    parallel_starts: Annotated[int, Bounds(at_least=1)] = PARALLEL_STARTS
     """Number of models that start at the same time on one host. They share its drive, memory and cores."""
 
 
 class GuardsTable(Table):
     """Limits of a plan. A plan beyond one is refused, and nothing changes."""
 
-    max_destroy: Annotated[int, Field(ge=0)] | None = None
+    max_destroy: Annotated[int, Bounds(at_least=0)] | None = None
     """Most instances that one plan removes, a destroy included; --max-destroy N raises it once. Default: no limit."""
 
 
 class DriftTable(Table):
     """Findings that `cortexctl drift` does not report."""
 
-    ignore: list[Annotated[str, AfterValidator(value_forms.drift_pattern_form)]] = []
+    ignore: list[Annotated[str, Check(value_forms.drift_pattern_form)]] = []
     """Globs over HOST/MODEL and HOST/CONTAINER, alone or for one kind: "gpu-1/prometheus*", "unmanaged:*"."""
 
 
 class StackFile(Table):
     """A cortexctl stack: which models run on which Docker hosts."""
 
-    schema_: Annotated[str | None, Field(alias="$schema")] = None
+    schema_: Annotated[str | None, Key("$schema")] = None
     """The JSON Schema, for editors of the JSON form."""
     stack: Name
     """Name of the stack. It is in the labels of every container, so a new name orphans them."""
-    required_version: Annotated[str, AfterValidator(value_forms.version_range_form)] | None = None
+    required_version: Annotated[str, Check(value_forms.version_range_form)] | None = None
     """Allowed versions of cortexctl: ">=0.1,<1"."""
-    not_secret: list[Annotated[str, Field(min_length=1)]] = []
+    not_secret: list[Annotated[str, NotEmpty()]] = []
     """Paths of values that look like secrets but are not: "models.chat.env.SORT_KEY", "hooks.check.command"."""
     acknowledge: Acknowledged = {}
     """Warnings that you accept in the whole stack, with the reason. They are counted, and not shown again."""
@@ -300,9 +289,9 @@ class StackFile(Table):
     """Variables of the stack."""
     moved: list[MovedTable] = []
     """Renamed models. Keep an entry until the next replacement of the model, because labels cannot change."""
-    profiles: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
+    profiles: dict[Name, dict[str, Any]] = {}
     """Partial model tables. A model builds on one with `profile`."""
-    env: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
+    env: dict[Name, dict[str, Any]] = {}
     """One overlay per environment, chosen with --env. Tables are merged; everything else is replaced."""
     drift: DriftTable = DriftTable()
     rollout: StackRolloutTable = StackRolloutTable()
@@ -310,5 +299,5 @@ class StackFile(Table):
     hooks: dict[Name, StackHookTable] = {}
     """Commands and URLs that are called at set points of an apply, in the order of their names."""
     audit: AuditTable = AuditTable()
-    hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
-    models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
+    hosts: Annotated[dict[Name, HostTable], NotEmpty()]
+    models: Annotated[dict[Name, ModelTable], NotEmpty()]

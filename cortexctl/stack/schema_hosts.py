@@ -1,32 +1,15 @@
 """The stack file's schema: the hosts."""
 
-from __future__ import annotations
-
 from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cortexctl.desired.stack import ReachMode
 from cortexctl.stack import value_forms
+from cortexctl.stack.tables import Bounds, Check, Documented, Table
 
-STRICT = ConfigDict(
-    strict=True,
-    extra="forbid",
-    defer_build=True,
-    allow_inf_nan=False,
-    frozen=True,
-)
-"""Of every table of the file: strict types, no unknown keys. `frozen`: pydantic copies a default that can change, once
-for each model.
-"""
-Size = Annotated[str, AfterValidator(value_forms.size_form), Field(examples=["2 GiB"])]
+Size = Annotated[str, Check(value_forms.size_form), Documented(examples=("2 GiB",))]
 
 
-class _Table(BaseModel):
-    model_config = STRICT
-
-
-class MeasuredTable(_Table):
+class MeasuredTable(Table):
     """Constants that a start of one release of vLLM showed on the GPUs of a host. `doctor --calibrate --write` writes
     them.
     """
@@ -41,28 +24,28 @@ class MeasuredTable(_Table):
     """Workspace of matrix products: "32 MiB"."""
     graph: Size | None = None
     """Memory of one CUDA graph of one layer: "297 KiB"."""
-    multiprocessors: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    multiprocessors: Annotated[int, Bounds(at_least=1, at_most=10_000)] | None = None
     """Number of multiprocessors of a GPU."""
     l2: Size | None = None
     """L2 cache of a GPU: "60 MiB"."""
 
 
-class HostGpusTable(_Table):
+class HostGpusTable(Table):
     """The GPUs of a host. All are of one kind."""
 
-    count: Annotated[int, Field(ge=1, le=value_forms.MOST_GPUS)]
+    count: Annotated[int, Bounds(at_least=1, at_most=value_forms.MOST_GPUS)]
     """How many GPUs the host has."""
     name: str | None = None
     """The name that nvidia-smi shows: "L40S"."""
     memory: Size | None = None
     """Memory of one GPU, as nvidia-smi shows it: "46068 MiB"."""
-    compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
+    compute_capability: Annotated[str, Check(value_forms.capability_form)] | None = None
     """Compute capability of the GPUs: "8.9"."""
-    measured: dict[Annotated[str, AfterValidator(value_forms.release_form)], MeasuredTable] = {}
+    measured: dict[Annotated[str, Check(value_forms.release_form)], MeasuredTable] = {}
     """By release of vLLM: constants of these GPUs, which forecasts of memory then use."""
 
 
-class TlsTable(_Table):
+class TlsTable(Table):
     """PEM files on the machine that runs cortexctl, relative to the stack file."""
 
     ca: str
@@ -73,10 +56,10 @@ class TlsTable(_Table):
     """The private key of the client's certificate."""
 
 
-class HostTable(_Table):
+class HostTable(Table):
     """A Docker daemon, and the folders on its host."""
 
-    docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
+    docker: Annotated[str, Check(value_forms.docker_form)] | None = None
     """URL of the daemon: "unix:///var/run/docker.sock", "ssh://ops@gpu-1", "tcp://gpu-1:2376" with `tls`, or
     "context:NAME" for a Docker context. Default: as for the docker command ($DOCKER_HOST, $DOCKER_CONTEXT).
     """
@@ -88,7 +71,7 @@ class HostTable(_Table):
     """Folder on the host that contains the model folders. Mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None
     """Folder on the host for the Hugging Face cache. Relative to the stack file."""
-    network: Annotated[str, AfterValidator(value_forms.network_form)] = "cortex_default"
+    network: Annotated[str, Check(value_forms.network_form)] = "cortex_default"
     """Docker network of the containers. Created if it is missing."""
     reach: ReachMode = "auto"
     """Path of requests to a server. "exec": from inside its container. "direct": only to the container's own

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.planner import plan
 from cortexctl.stack.schema import StackFile
+from cortexctl.stack.tables import Table, fields_of, is_table
 from tests.edits import of_containers, of_policies, of_servers, of_the_file
 from tests.edits.drawn import few, fewer, texts
 from tests.edits.edit import EDITED, EDITS
@@ -90,9 +90,9 @@ def test_there_is_an_edit_of_every_key_of_the_stack_file() -> None:
     assert set(_keys(StackFile, "")) | {"models", "hosts"} == EDITED | ELSEWHERE
 
 
-def _keys(table: type[BaseModel], below: str) -> Iterator[str]:
-    for name, field in table.model_fields.items():
-        key = below + (field.alias or name)
+def _keys(table: type[Table], below: str) -> Iterator[str]:
+    for field in fields_of(table):
+        key = below + field.key
         inner = list(_tables(field.annotation))
         if not inner:
             yield key
@@ -100,7 +100,7 @@ def _keys(table: type[BaseModel], below: str) -> Iterator[str]:
             yield from _keys(one, f"{key}.")
 
 
-def _tables(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _tables(annotation: Any) -> list[type[Table]]:
+    if is_table(annotation):
         return [annotation]
     return [t for inner in typing.get_args(annotation) for t in _tables(inner)]
