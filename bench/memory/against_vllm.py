@@ -25,7 +25,9 @@ from vllm.v1.kv_cache_layout import KVCacheLayout  # type: ignore[import-not-fou
 
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.caches import Cache, CacheOptions, layer_caches
+from cortexctl.engines.vllm.memory.lengths import longest_request
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
@@ -51,8 +53,9 @@ def main(paths: list[str]) -> int:
 
 def difference(facts: Facts, draw: random.Random) -> str:
     """The difference; empty if both agree."""
+    most = longest_request(facts.lengths, behaviour(VERSION)).most
     args = {
-        "max_model_len": min(draw.choice([1000, 4096, 8192, 32768, 131072]), facts.derived_len),
+        "max_model_len": min(draw.choice([1000, 4096, 8192, 32768, 131072]), most),
         "max_num_batched_tokens": draw.choice([512, 2048, 8192]),
         "max_num_seqs": 64,
         "tensor_parallel_size": draw.choice([1, 2, 4]),

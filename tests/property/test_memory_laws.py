@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.lengths import longest_request
 from cortexctl.engines.vllm.memory.model_facts import read_facts
+from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import NAMES, budget_of, config_of, facts_of
 
@@ -27,7 +29,7 @@ available = st.floats(0.05, 200.0)
 
 def at(name: str, version: str, length: int, gib: float, **args: Any) -> Budget:
     """The budget of a model with `gib` of available memory, at most with the context that the model allows."""
-    length = min(length, facts_of(name).derived_len)
+    length = min(length, longest_request(facts_of(name).lengths, behaviour(version)).most)
     return budget_of(name, "H100", version, available=gib, max_model_len=length, **args)
 
 

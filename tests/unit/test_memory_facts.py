@@ -93,13 +93,6 @@ def test_bytes_of_a_parameter(table: dict[str, Any], size: float) -> None:
     assert quant.of("mlp.down_proj", 0).size == pytest.approx(size)
 
 
-def test_the_longest_context_is_the_smallest_of_its_keys_times_rope_that_is_not_in_it() -> None:
-    plain = config_of("qwen3-8b")
-    assert read_facts({**plain, "rope_scaling": {"rope_type": "linear", "factor": 4}}).derived_len == 4 * 40960
-    assert read_facts({**plain, "rope_scaling": {"rope_type": "yarn", "factor": 4}}).derived_len == 40960
-    assert read_facts({**plain, "model_max_length": 8192}).derived_len == 8192
-
-
 def test_an_unknown_family_is_read_as_plain_layers_and_reported() -> None:
     facts = read_facts({**config_of("llama-3.1-8b"), "model_type": "brandnew"})
     assert len(facts.layers) == 32

@@ -254,7 +254,7 @@ def _verdict(
         known_total=inputs.gpu is not None or inputs.available_gib is not None,
         total_gib=inputs.gpu.total_gib if inputs.gpu else None,
     )
-    if verdict == "starts" and is_too_long(facts, s):  # permitted by an environment variable
+    if verdict == "starts" and is_too_long(s):  # permitted by an environment variable, or by another release
         return "uncertain", None
     return verdict, refusal
 
@@ -273,8 +273,9 @@ def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
     yield from inputs.measured.notes
     if inputs.gpu is not None and inputs.gpu.shared and inputs.free_gib is None:
         yield "the GPU shares the machine's memory: the memory that is free at start decides; pass it with --free"
-    if s.longer_allowed and is_too_long(facts, s):
-        yield f"config.json allows {facts.derived_len} tokens a request; the effect of longer requests is not known"
+    if is_too_long(s) and (s.longer_allowed or not s.behaviour.known):
+        which = "" if s.behaviour.known else ", and more in other releases"
+        yield f"config.json allows {s.longest.most} tokens a request{which}; the effect of longer requests is not known"
     if inputs.available_gib is None and inputs.measured.transient_gib is None:
         yield from overhead_notes(facts, s, inputs.gpu or NO_GPU, inputs.free_gib)
     if not s.behaviour.known:

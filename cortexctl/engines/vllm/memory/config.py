@@ -70,3 +70,28 @@ class Config:
 
 def _mapping(value: Any) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) and value else None
+
+
+def overridden(raw: Mapping[str, Any], args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with what launch arguments change: hf_overrides, and rope_scaling and rope_theta up to 0.11.0. A table
+    of hf_overrides replaces the config's, except that the config of a nested model is merged key by key. vLLM:
+    `ModelConfig._apply_dict_overrides`, read in 0.11.1 to 0.33.0.
+    """
+    changes = {key: args[key] for key in ("rope_scaling", "rope_theta") if args.get(key)}
+    overrides = args.get("hf_overrides")
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else ():
+        before = raw.get(key)
+        is_nested = key.endswith("_config") and key != "quantization_config"
+        if is_nested and isinstance(before, Mapping) and isinstance(value, Mapping):
+            changes[key] = _merged(before, value)
+        else:
+            changes[key] = value
+    return {**raw, **changes} if changes else raw
+
+
+def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    merged = dict(before)
+    for key, value in changes.items():
+        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

@@ -1,4 +1,4 @@
-"""A config.json as facts: layers with their widths, vocabulary, towers, quantisation, maximum length."""
+"""A config.json as facts: layers with their widths, vocabulary, towers, quantisation, lengths."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from cortexctl.dataclass import dataclass
-from cortexctl.engines.vllm.memory.config import Config, UnknownModel
+from cortexctl.engines.vllm.memory.config import Config, UnknownModel, overridden
 from cortexctl.engines.vllm.memory.families import ENCODERS, FAMILIES, PLAIN, Family
 from cortexctl.engines.vllm.memory.layers import STATES, Attention, DeltaNet, Experts, Latent, Layer, Mixer, Tower
+from cortexctl.engines.vllm.memory.lengths import Lengths, read_lengths
 from cortexctl.engines.vllm.memory.mixers import mixers_of
 from cortexctl.engines.vllm.memory.mlps import mlps_of
 from cortexctl.engines.vllm.memory.quantisation import Quantisation, quantisation_of
@@ -32,8 +33,7 @@ class Facts:
     layers: tuple[Layer, ...]
     tied: bool
     dtype: str
-    derived_len: int
-    derived_key: str
+    lengths: Lengths
     quant: Quantisation
     towers: tuple[Tower, ...] = ()
     positions: int = 0
@@ -92,9 +92,8 @@ def _first_heads(facts: Facts) -> int:
 
 def read_facts(raw: Mapping[str, Any], args: Mapping[str, Any] = MappingProxyType({})) -> Facts:
     """Facts from config.json with overrides from launch arguments. Raises UnknownModel if it is not a decoder's."""
-    overrides = args.get("hf_overrides")
     try:
-        facts = _read(Config({**raw, **overrides} if isinstance(overrides, Mapping) else raw))
+        facts = _read(Config(overridden(raw, args)))
     except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as cause:
         if isinstance(cause, UnknownModel):
             raise
@@ -141,7 +140,6 @@ def _read(config: Config) -> Facts:
     if quant.scheme.guessed:
         unknown += (f'the quantisation "{quant.method}" is not known: the bits of its weights are a guess',)
     layers = tuple(Layer(m, f) for m, f in zip(mixers, mlps, strict=True))
-    derived, key = _derived_length(config)
     encoder = config.model_type in ENCODERS
     positions, rotary = _rotary(config, family, layers)
     return Facts(
@@ -152,8 +150,7 @@ def _read(config: Config) -> Facts:
         layers=layers,
         tied=config.flag("tie_word_embeddings", default=family.tied),
         dtype=_dtype(config),
-        derived_len=derived,
-        derived_key=key,
+        lengths=read_lengths(config, rotary=rotary > 0),
         quant=quant,
         towers=towers_of(config, hidden),
         positions=positions,
@@ -219,34 +216,3 @@ def _rotary_rows(config: Config, family: Family, rows: int) -> int:
 
 def _scaling(config: Config) -> Mapping[str, Any]:
     return config.table("rope_scaling") or config.table("rope_parameters")
-
-
-_LENGTH_KEYS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_seq_len",
-    "seq_length",
-    "model_max_length",
-    "max_target_positions",
-    "max_sequence_length",
-    "max_seq_length",
-    "seq_len",
-)
-_NOT_SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "mrope", "default"}
-
-
-def _derived_length(config: Config) -> tuple[int, str]:
-    """The longest context that the config allows, and the key that sets it: (2048, "") without a key.
-
-    The smallest of the known keys, times the factor of those kinds of RoPE scaling whose factor the key does not
-    include. vLLM: `_get_and_verify_max_len`.
-    """
-    limits = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
-    if not limits:
-        return 2048, ""
-    length, key = min(limits)
-    scaled = _scaling(config)
-    kind, factor = scaled.get("rope_type", scaled.get("type")), scaled.get("factor")
-    if kind and kind not in _NOT_SCALED and isinstance(factor, int | float):
-        length = int(length * factor)
-    return length, key

@@ -8,6 +8,7 @@ from typing import Literal
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
+from cortexctl.engines.vllm.memory.lengths import most_of_all_releases
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.speculation import WHOLE
@@ -60,19 +61,23 @@ def _heads(facts: Facts, s: Settings) -> Refusal | None:
 
 
 def _length(facts: Facts, s: Settings) -> Refusal | None:
-    if not is_too_long(facts, s) or s.longer_allowed:
+    """For an unknown release, only what every release refuses."""
+    if not is_too_long(s) or s.longer_allowed:
         return None
+    if not s.behaviour.known and s.max_model_len <= most_of_all_releases(facts.lengths):
+        return None
+    longest = s.longest
     text = (
         f"User-specified max_model_len ({s.max_model_len}) is greater than the derived max_model_len "
-        f"({facts.derived_key}={facts.derived_len} or model_max_length=None in model's config.json). To allow "
-        "overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+        f"({longest.key}={longest.derived} or model_max_length={facts.lengths.model_max_length or None} in model's "
+        "config.json). To allow overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
     )
-    return Refusal("length", text, f"max_model_len = {facts.derived_len} is the maximum")
+    return Refusal("length", text, f"max_model_len = {longest.most} is the maximum")
 
 
-def is_too_long(facts: Facts, s: Settings) -> bool:
+def is_too_long(s: Settings) -> bool:
     """Whether requests may be longer than the config allows."""
-    return bool(facts.derived_key) and s.max_model_len > facts.derived_len
+    return 0 < s.longest.most < s.max_model_len
 
 
 def _split(facts: Facts, s: Settings) -> Refusal | None:

@@ -18,6 +18,7 @@ from cortexctl.engines.vllm.memory.defaults import (
     uses_v1,
     whole_number,
 )
+from cortexctl.engines.vllm.memory.lengths import NO_LIMIT, LongestRequest, longest_request
 from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
@@ -68,6 +69,8 @@ class Settings:
     """VLLM_ALLOW_LONG_MAX_MODEL_LEN is set: max_model_len may be more than the config allows."""
     videos: bool = True
     """False: limit_mm_per_prompt excludes them."""
+    longest: LongestRequest = NO_LIMIT
+    """What the config allows in this release."""
 
     @property
     def model_bytes(self) -> int:
@@ -116,7 +119,8 @@ def read_settings(
         kv = facts.quant.kv_scheme
     speculation = read_speculation(args)
     v1 = uses_v1(acts, args, gpu, facts, environ, speculation.method)
-    length, auto = _length(args, facts)
+    longest = longest_request(facts.lengths, acts, windows_off=bool(args.get("disable_sliding_window")))
+    length, auto = _length(args, longest)
     offline = str(args.get("entrypoint") or "") == "offline"
     pooling = facts.pooling or _pools(args)
     chunked = args.get("enable_chunked_prefill")
@@ -155,6 +159,7 @@ def read_settings(
         uses_second_runner(acts, facts, environ, speculation),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
         _table(args.get("limit_mm_per_prompt")).get("video") != 0,
+        longest,
     )
 
 
@@ -176,11 +181,11 @@ def _dtype(args: Mapping[str, Any], facts: Facts) -> str:
     return facts.dtype if named == "auto" else {"half": "float16", "float": "float32"}.get(named, named)
 
 
-def _length(args: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
+def _length(args: Mapping[str, Any], longest: LongestRequest) -> tuple[int, bool]:
     setting = args.get("max_model_len")
     if setting in {None, "auto", -1}:
-        return facts.derived_len, setting is not None
-    return int(setting or facts.derived_len), False
+        return longest.default, setting is not None
+    return int(setting or longest.default), False
 
 
 def _pools(args: Mapping[str, Any]) -> bool:
