@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from cortexctl import __version__
@@ -56,15 +57,15 @@ def check_references(stack: StackFile, document: Document) -> Iterator[Diagnosti
     circular = _circular(stack)
     for name, model in stack.models.items():
         for index, other in enumerate(model.after):
-            place = document.place(("models", name, "after", index))
+            loc = ("models", name, "after", index)
             if other not in stack.models:
                 close = nearest(other, stack.models)
                 advice = f'did you mean "{close}"?' if close else f"models in the stack: {', '.join(stack.models)}"
-                yield error(
-                    "CX215", f'"{name}" must start after "{other}", but there is no such model', place, help=advice
-                )
+                summary = f'"{name}" must start after "{other}", but there is no such model'
+                yield error("CX215", summary, document.place(loc), help=advice)
             elif {name, other} <= circular and name in _all_before(other, stack) and name <= other:
-                yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
+                summary = f'"{name}" and "{other}" wait for each other'
+                yield error("CX215", summary, document.place(loc), help="remove one `after`")
     further = {m.from_: m.to for m in stack.moved}
     for index, moved in enumerate(stack.moved):
         if moved.from_ in stack.models:
@@ -172,7 +173,7 @@ def check_model(
             help="adopt it as a separate model with replicas = 1",
         )
     if model.source.gguf:
-        yield from _gguf(model.source, release, at("source", "gguf"))
+        yield from _gguf(model.source, release, partial(at, "source", "gguf"))
 
 
 def _gate(model: ModelTable, at: At) -> Iterator[Diagnostic]:
@@ -266,11 +267,11 @@ def _args(name: str, model: ModelTable, release: str | None, at: At) -> Iterator
 
 
 def _variable(model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:
-    span = at("env", variable, key=True)
+    place = partial(at, "env", variable, key=True)
     if variable in SHADOWED_ENV:
-        yield error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable])
+        yield error("CX211", f"{variable} cannot be set in env", place(), help=SHADOWED_ENV[variable])
     elif variable in model.secrets:
-        yield error("CX211", f"{variable} is in env and in secrets", span, help="remove one")
+        yield error("CX211", f"{variable} is in env and in secrets", place(), help="remove one")
 
 
 def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:
@@ -295,25 +296,25 @@ def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:
         yield error("CX202", "`revision` belongs to a `repo`", at("source", "revision", key=True))
 
 
-def _gguf(source: SourceTable, release: str | None, span: SourceSpan | None) -> Iterator[Diagnostic]:
+def _gguf(source: SourceTable, release: str | None, place: Callable[[], SourceSpan | None]) -> Iterator[Diagnostic]:
     if re.search(r"-\d{5}-of-\d{5}\.gguf$", source.gguf or ""):
         yield error(
             "CX306",
             "vLLM loads only single GGUF files, but this is one of several parts",
-            span,
+            place(),
             help="merge the parts first (llama-gguf-split --merge)",
         )
     if release and parse_release(release) > parse_release(GGUF_LAST):
         yield error(
             "CX306",
             f"vLLM {release} does not load GGUF (last in {GGUF_LAST}; a plugin since)",
-            span,
+            place(),
             help=f"pin an image to v{GGUF_LAST}, or serve the file with llama.cpp",
         )
     if not source.tokenizer:
         yield warning(
             "CX307",
             "a GGUF file without `tokenizer`: vLLM converts the file's tokenizer, slowly and not always correctly",
-            span,
+            place(),
             help='add tokenizer = "ORG/NAME" with the name of the original model',
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -86,7 +87,7 @@ def _secrets(
     references: list[SecretRef] = []
     diagnostics = []
     for index, name in enumerate(table.secrets):
-        place = document.place((*loc, "secrets", index))
+        place = partial(document.place, (*loc, "secrets", index))
         meant = {m.secrets[name].reference(name) for m in mine if name in m.secrets} - {None}
         if not meant:
             close = nearest(name, known)
@@ -95,21 +96,21 @@ def _secrets(
                 if close
                 else (f"secrets of these models: {', '.join(sorted(known)) or 'none'}")
             )
-            diagnostics.append(error("CX228", f'no model of this hook has a secret "{name}"', place, help=advice))
+            diagnostics.append(error("CX228", f'no model of this hook has a secret "{name}"', place(), help=advice))
         elif len(meant) > 1:
             summary = f'"{name}" is {len(meant)} different secrets in the models of this hook'
             diagnostics.append(
-                error("CX228", summary, place, help="narrow its `models`, or give the hook to each model")
+                error("CX228", summary, place(), help="narrow its `models`, or give the hook to each model")
             )
         references += [reference for reference in meant if reference]
     return tuple(references), diagnostics
 
 
 def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> Iterator[Diagnostic]:
-    place = document.place(loc, key=True)
     if (table.command is None) == (table.url is None):
         both = "both command and url" if table.command else "neither command nor url"
-        yield error("CX228", f"the hook {loc[-1]} has {both}", place, help="set exactly one of them")
+        yield error("CX228", f"the hook {loc[-1]} has {both}", document.place(loc, key=True),
+                    help="set exactly one of them")  # fmt: skip
     if table.required and not Point(table.on).may_refuse:
         yield error("CX228", f"`required` has no effect on {table.on}: the event has already happened",
                     document.place((*loc, "required")), help="remove `required`")  # fmt: skip
@@ -122,7 +123,7 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
     if isinstance(table.url, SecretTable) and table.url.reference("url") is None:
         yield error("CX204", "the URL needs one of env, file, var and command", document.place((*loc, "url")))
     if isinstance(table.url, str):
-        yield from _check_url(table.url, document.place((*loc, "url")))
+        yield from _check_url(table.url, partial(document.place, (*loc, "url")))
     if isinstance(table, StackHookTable):
         for index, pattern in enumerate(table.models or ()):
             if not any(fnmatchcase(name, pattern) for name in stack.models):
@@ -132,15 +133,15 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
                             document.place((*loc, "models", index)), help=advice)  # fmt: skip
 
 
-def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
+def _check_url(url: str, place: Callable[[], SourceSpan | None]) -> Iterator[Diagnostic]:
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        yield error("CX228", "the hook's url is not a URL", place, help="write https://HOST/PATH")
+        yield error("CX228", "the hook's url is not a URL", place(), help="write https://HOST/PATH")
         return
     if not good:
-        yield error("CX228", "a hook's url must be an http or https URL", place, help="write https://HOST/PATH")
+        yield error("CX228", "a hook's url must be an http or https URL", place(), help="write https://HOST/PATH")
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
         summary = "the hook's data is sent over the network unencrypted"
-        yield warning("CX228", summary, place, help="use https")
+        yield warning("CX228", summary, place(), help="use https")

@@ -189,17 +189,17 @@ class _Resolution:
 
     def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
         for variable in sorted(model.secrets):
-            span = self._at(name, "secrets", variable)
+            place = partial(self._at, name, "secrets", variable)
             reference = model.secrets[variable].reference(variable)
             if reference is None:
                 summary = f"the secret {variable} needs one of env, file, var and command"
-                self.diagnostics.append(error("CX204", summary, span))
+                self.diagnostics.append(error("CX204", summary, place()))
                 continue
             try:
                 print_of_value = self.around.fingerprint(reference)
             except UnresolvedSecret as cause:
                 self.diagnostics.append(
-                    error("CX204", f"the secret {variable} has no value: {cause}", span,
+                    error("CX204", f"the secret {variable} has no value: {cause}", place(),
                           help="set it where cortexctl runs; its value is never stored")
                 )  # fmt: skip
                 continue

@@ -117,6 +117,43 @@ def _model(name: str = "tiny", **lines: str) -> str:
 
 # a full stack
 
+PLACELESS = """
+[models.embedder.env]
+TOKENIZERS_PARALLELISM = "false"
+
+[models.old]
+image = "vllm/vllm-openai:v0.22.0"
+source = { gguf = "old.gguf", tokenizer = "org/old", hf_config_path = "org/old" }
+hosts = ["gpu-1"]
+gpus = [7]
+after = ["embedder"]
+
+[hooks.before]
+on = "pre_apply"
+command = ["true"]
+secrets = ["HF_TOKEN"]
+
+[hooks.chat]
+on = "post_apply"
+url = "https://example.com/hook"
+"""
+
+
+def test_a_stack_without_problems_needs_no_places_in_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[str] = []
+
+    def no_places(path: str, _: str) -> list[Any]:
+        requested.append(path)
+        return []
+
+    monkeypatch.setattr("cortexctl.stack.document.places_in", no_places)
+    text = FULL.replace("enforce_eager = false\n", "")
+    _, diagnostics = read(_write(tmp_path, text + PLACELESS), SECRETS)
+    assert diagnostics == []
+    assert requested == []
+    read(_write(tmp_path, text.replace('ipc = "host"', 'ipc = "hosts"')), SECRETS)
+    assert requested != []
+
 
 def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
     desired = desired_from(_write(tmp_path, FULL), SECRETS)
