@@ -10,8 +10,8 @@ from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.cli.waiting import watched_connections
 from cortexctl.errors import PlanStale, UsageError
-from cortexctl.operations.adapters import open_hosts_of_plan
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.connections import open_hosts_of_plan
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.read_stack import StackReader
 from cortexctl.operations.saved_plan import plan_into, read_if_plan, refuse_changed_stack, refuse_unfit

@@ -21,9 +21,9 @@ from cortexctl.cli.writing import print_note, print_now, shown
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import GateFailed, Interrupted, NotApproved
 from cortexctl.operations import apply as operation
-from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.next_after import next_after
 from cortexctl.operations.plan import plan_live
 from cortexctl.operations.stack_choice import StackChoice

@@ -9,7 +9,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, print_plain
-from cortexctl.operations.adapters import open_hosts
+from cortexctl.operations.connections import open_hosts
 from cortexctl.operations.lock import read_locks, release_locks
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import HostLock

@@ -9,8 +9,9 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.waiting import watched_connections
 from cortexctl.cli.writing import out, out_raw
-from cortexctl.operations.adapters import open_hosts, secret_reader
+from cortexctl.operations.adapters import secret_reader
 from cortexctl.operations.addresses import full_address
+from cortexctl.operations.connections import open_hosts
 from cortexctl.operations.instances import choose, find_instance, observe_host_of
 from cortexctl.operations.logs import log_lines
 from cortexctl.operations.read_stack import SecretMode, StackReader

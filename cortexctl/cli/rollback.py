@@ -8,9 +8,9 @@ from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.cli.waiting import watched_connections
-from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.connections import open_hosts
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.rollback import plan_rollback_live
 from cortexctl.operations.stack_choice import StackChoice

@@ -13,7 +13,7 @@ import click
 
 from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import live_lines
-from cortexctl.operations.adapters import Connections, run_connections
+from cortexctl.operations.connections import Connections, run_connections
 
 if TYPE_CHECKING:
     from cortexctl.cli.live_lines import LiveLines

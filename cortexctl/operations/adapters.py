@@ -1,22 +1,19 @@
-"""Constructs the adapters for all use cases: environment, clock, files, processes, daemons."""
+"""Constructs the adapters for all use cases: environment, clock, files, processes. `connections` has the daemons."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
-from cortexctl.hosts import fleet
 from cortexctl.observe.host_readers import ModelReaders
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.waiting import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
@@ -26,14 +23,10 @@ if TYPE_CHECKING:
     from cortexctl.model_files.files import ModelFiles, ModelSource
     from cortexctl.observe.host_readers import HostModels
     from cortexctl.observed.lock_holder import LockInfo
+    from cortexctl.operations.connections import OpenHosts
     from cortexctl.plan.model import Plan
     from cortexctl.secrets.resolver import SecretReader
     from cortexctl.stack.variables import VariableInputs
-
-
-Connections: TypeAlias = fleet.Connections
-OpenHosts: TypeAlias = fleet.DockerDaemons
-"""Hosts with open connections, for reading and for changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +62,6 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableI
     from cortexctl.stack.variables import VariableInputs
 
     return VariableInputs(choice.variables, choice.files, os.environ, for_another)
-
-
-def run_connections(watch: Watch = UNWATCHED) -> AbstractContextManager[Connections]:
-    """The connections of a run that opens its hosts more than once; closed at the end, also when a command refuses.
-    `watch`: receives who is asked.
-    """
-    return closing(fleet.Connections(watch))
-
-
-def open_hosts(desired: Desired, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
-    """The stack's hosts. All connections are closed at the end, also when a command refuses, except those of
-    `connections`.
-    """
-    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent, connections)
-
-
-def open_hosts_of_plan(plan: Plan, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
-    """The same for the hosts of a saved plan."""
-    hosts = [planned.host for planned in plan.hosts]
-    return fleet.open_hosts(hosts, plan.owner, Path(plan.stack_path).parent, connections)
 
 
 def model_readers(

@@ -14,8 +14,9 @@ from cortexctl.errors import PlanStale, Refused
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.operations.adapters import OpenHosts, hooks_of, lock_identity, make_performer
+from cortexctl.operations.adapters import hooks_of, lock_identity, make_performer
 from cortexctl.operations.apply_options import ALLOW_UNREACHABLE, ApplyOptions
+from cortexctl.operations.connections import OpenHosts
 from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.plan import is_blocked

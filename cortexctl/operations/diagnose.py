@@ -16,8 +16,9 @@ from cortexctl.instance.secret import hidden, masked
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.roles import role_of
-from cortexctl.operations.adapters import Connections, open_hosts, secret_reader
+from cortexctl.operations.adapters import secret_reader
 from cortexctl.operations.addresses import full_address
+from cortexctl.operations.connections import Connections, open_hosts
 from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of, secret_values
 from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.results import Diagnosed

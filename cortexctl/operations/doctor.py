@@ -15,8 +15,8 @@ from cortexctl.instance.image import local_name
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.host_facts import HostFacts
 from cortexctl.observed.host_probe import HostProbe
-from cortexctl.operations.adapters import Connections, open_hosts
 from cortexctl.operations.calibrate import calibrations, images_to_calibrate
+from cortexctl.operations.connections import Connections, open_hosts
 from cortexctl.operations.host_findings import findings, folders_of, uncalibrated
 from cortexctl.operations.notes import Note, Report
 from cortexctl.operations.results import Calibration, DoctorReport, HostReport

@@ -14,7 +14,7 @@ from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.drift_observer import DriftObserver
 from cortexctl.observed.health import Answer
-from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
+from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.notes import Note, warning
 from cortexctl.operations.read_stack import SecretMode, StackReader

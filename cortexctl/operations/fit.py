@@ -29,7 +29,8 @@ from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observe.model_reading import read_models
-from cortexctl.operations.adapters import Connections, model_readers, open_hosts
+from cortexctl.operations.adapters import model_readers
+from cortexctl.operations.connections import Connections, open_hosts
 from cortexctl.operations.equal_starts import started_as
 from cortexctl.operations.fit_arguments import (
     by_model,

@@ -12,7 +12,7 @@ from cortexctl.instance import labels
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
-from cortexctl.operations.adapters import Connections, open_hosts
+from cortexctl.operations.connections import Connections, open_hosts
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import LabelHistory
 from cortexctl.operations.run_log import NO_LOG

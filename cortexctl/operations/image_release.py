@@ -14,7 +14,7 @@ from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.errors import CortexctlError
 from cortexctl.observed.host import ImageFacts
-from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
+from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
 from cortexctl.plan.selection import Selection
 from cortexctl.waiting import UNWATCHED, Watch

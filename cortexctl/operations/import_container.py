@@ -24,7 +24,7 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.adapters import Connections, open_hosts
+from cortexctl.operations.connections import Connections, open_hosts
 from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
 from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice

@@ -12,7 +12,7 @@ from cortexctl.instance.labels import is_undone_name
 from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.operations.adapters import OpenHosts
+from cortexctl.operations.connections import OpenHosts
 from cortexctl.plan.adopt.adopt import owned_on
 
 

@@ -9,7 +9,7 @@ from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonError, DaemonRefused, UsageError
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import HeldLock
-from cortexctl.operations.adapters import OpenHosts
+from cortexctl.operations.connections import OpenHosts
 from cortexctl.operations.results import HostLock, LockState
 from cortexctl.waiting import Watch
 

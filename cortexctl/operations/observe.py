@@ -9,7 +9,8 @@ from cortexctl.desired.stack import Desired
 from cortexctl.observe.from_snapshot import observe_for_snapshot
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import without_other_stacks
-from cortexctl.operations.adapters import Connections, model_readers, open_hosts
+from cortexctl.operations.adapters import model_readers
+from cortexctl.operations.connections import Connections, open_hosts
 
 
 def take_snapshot(desired: Desired, connections: Connections | None = None) -> Observed:

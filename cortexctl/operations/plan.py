@@ -11,7 +11,8 @@ from cortexctl.errors import UsageError
 from cortexctl.files.checkout import Checkout, checkout_of
 from cortexctl.observe.gather import compare_for_plan
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.adapters import Connections, OpenHosts, model_readers, open_hosts
+from cortexctl.operations.adapters import model_readers
+from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.image_release import read_with_releases
 from cortexctl.operations.notes import Report
 from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading

@@ -8,7 +8,7 @@ from typing import Any
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.measured_card import MeasuredCard
-from cortexctl.desired.stack import Desired, Host
+from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.base import Diagnosis
 from cortexctl.engines.measurement import Measurement
@@ -18,7 +18,6 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.host_facts import FolderFacts, HostFacts
 from cortexctl.observed.host_probe import HostProbe
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.diff import FieldChange
 
 
@@ -200,23 +199,6 @@ class FleetStatus:
     @property
     def all_serve(self) -> bool:
         return all(instance.serves for instance in self.instances)
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """`desired`: the first environment that can be used. `unknown`: the instances whose memory is not known,
-    or only in part.
-    """
-
-    desired: Desired | None
-    diagnostics: tuple[Diagnostic, ...]
-    unknown: tuple[InstanceForecast, ...]
-    acknowledged: int = 0
-    """The number of warnings that the stack acknowledges."""
-
-    @property
-    def is_valid(self) -> bool:
-        return not any(d.is_error for d in self.diagnostics)
 
 
 @dataclass(frozen=True, slots=True)

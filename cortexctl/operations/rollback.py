@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cortexctl.desired.stack import Desired
 from cortexctl.observe.gather import observe_for_rollback
-from cortexctl.operations.adapters import OpenHosts
+from cortexctl.operations.connections import OpenHosts
 from cortexctl.plan.model import Plan
 from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 

@@ -20,7 +20,7 @@ from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
-from cortexctl.operations.adapters import Connections, OpenHosts, open_hosts
+from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import UNREACHABLE, FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted, owned_on

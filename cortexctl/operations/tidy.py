@@ -7,7 +7,8 @@ from contextlib import suppress
 from cortexctl.apply.locking import Locks
 from cortexctl.errors import DaemonError, LockHeld
 from cortexctl.hosts.lock import is_dead
-from cortexctl.operations.adapters import OpenHosts, SystemClock, lock_identity
+from cortexctl.operations.adapters import SystemClock, lock_identity
+from cortexctl.operations.connections import OpenHosts
 from cortexctl.plan.model import Plan
 
 

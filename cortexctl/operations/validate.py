@@ -9,8 +9,8 @@ from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Acknowledgement, Diagnostic, in_reading_order, unacknowledged
 from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.read_stack import SecretMode, StackReader
-from cortexctl.operations.results import Validation
 from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.operations.validation import Validation
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.placement import placed
 
@@ -36,27 +36,29 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
             here, unplaced = placed(reading.desired)
             problems = [*unplaced, *check_desired(here)]
             room = _memory(here, allow_hub=allow_hub)
-            every = [*reading.desired.acknowledged, *problems, *room.diagnostics]
+            forecasts = room.forecasts if room else ()
+            every = [*reading.desired.acknowledged, *problems, *(room.diagnostics if room else ())]
             accepted += reading.desired.acknowledgements
             shown = unacknowledged(every, reading.desired.acknowledgements)
             acknowledged |= dict.fromkeys(d for d in every if d not in shown)
             diagnostics += shown
-            unknown = {f.address: f for f in room.forecasts if f.after is None or f.after.uncounted} | unknown
+            unknown = {f.address: f for f in forecasts if f.after is None or f.after.uncounted} | unknown
             desired = desired or here
     if not choice.env and not any(d.is_error for d in diagnostics):
         diagnostics += without_effect(accepted, acknowledged)
-    forecasts = tuple(unknown[address] for address in sorted(unknown))
-    return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts, len(acknowledged))
+    by_address = tuple(unknown[address] for address in sorted(unknown))
+    return Validation(desired, tuple(in_reading_order(diagnostics)), by_address, len(acknowledged))
 
 
-def _memory(desired: Desired, *, allow_hub: bool) -> Room:
+def _memory(desired: Desired, *, allow_hub: bool) -> Room | None:
+    """The forecast of the models' memory. None if no model has a GPU."""
+    if not any(i.spec.container.gpus for i in desired.instances):
+        return None
     from cortexctl.files.checkout import checkout_of
     from cortexctl.observe.model_reading import read_models
-    from cortexctl.plan.capacity.capacity import Room, room_in_stack
+    from cortexctl.plan.capacity.capacity import room_in_stack
     from cortexctl.plan.needs import every_model
 
-    if not any(i.spec.container.gpus for i in desired.instances):
-        return Room()
     files = read_models(
         every_model(desired), model_readers(desired, allow_hub=allow_hub, within=checkout_of(desired.path))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cortexctl.operations.results import Validation
+from cortexctl.operations.validation import Validation
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.plan.memory import unknown_memory_lines
 from cortexctl.render.style import Ink

@@ -19,9 +19,9 @@ from cortexctl.engines.registry import ENGINES
 from cortexctl.errors import GateFailed
 from cortexctl.instance.fingerprint import fingerprint
 from cortexctl.instance.spec import SecretRef
-from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, carry_out
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.connections import OpenHosts, open_hosts
 from cortexctl.operations.drift import DriftInputs, report_drift
 from cortexctl.operations.plan import plan_live
 from cortexctl.operations.run_log import NO_LOG
