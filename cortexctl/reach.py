@@ -39,8 +39,9 @@ class Reach(Protocol):
         """Whether each connection starts a program in the container: a client that polls should do so less often."""
         ...
 
-    def connect(self, seconds: float) -> Stream:
-        """A connection to the server, made within this many seconds.
+    def connect(self, seconds: float, announced: bytes = b"") -> Stream:
+        """A connection to the server, made within this many seconds. `announced`: what the caller will send first. It
+        holds no secret: a program inside the container may send it at once, from its command line.
 
         Raises NotListening if the path works and the server does not answer on it yet, PathFailed if the path does not
         work, TimeoutError.

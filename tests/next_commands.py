@@ -123,7 +123,7 @@ def readings(argv: Sequence[str], folder: Path, environment: Mapping[str, str]) 
         return set(line.readings)
 
 
-def _no_host(*_: Any) -> None:
+def _no_host(*_: Any, **_options: Any) -> None:
     raise CortexctlError("no host is opened here")
 
 

@@ -13,10 +13,10 @@ import asyncio
 import json
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.fake_fleet.answers import Answer, FakeDaemon
+from bench.fake_fleet.answers import Answer, FakeDaemon, sends_by_itself
 from bench.fake_fleet.exchange import HEALTHY, UPGRADED, Request, frame, parse_request, response
 
 HEAD_END = b"\r\n\r\n"
@@ -57,7 +57,7 @@ class Listener:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer. Whether the connection stays open."""
         request = parse_request((await reader.readuntil(HEAD_END))[: -len(HEAD_END)])
-        await reader.readexactly(request.body_size)
+        request = replace(request, body=await reader.readexactly(request.body_size))
         if request.target == "/_fleet":
             writer.write(response(request, self._counts.take()))
         else:
@@ -69,11 +69,12 @@ class Listener:
         await asyncio.sleep(self._latency)
         if request.starts_program:
             writer.write(UPGRADED + frame(b"+"))
-            await reader.readuntil(HEAD_END)  # the request to the model's server
-            await asyncio.sleep(self._latency)
+            if not sends_by_itself(request.target):
+                await reader.readuntil(HEAD_END)  # the request to the model's server
+                await asyncio.sleep(self._latency)
             content = frame(HEALTHY)
         else:
-            content = response(request, self._daemon.answer(request.method, request.target))
+            content = response(request, self._daemon.answer(request.method, request.target, request.body))
         self._counts.requests += 1
         self._counts.sent += len(content)
         writer.write(content)

@@ -24,6 +24,15 @@ class Answer:
     body: bytes
 
 
+BY_ITSELF = "-sends"
+"""The end of the id of a program that waits for no request."""
+
+
+def sends_by_itself(target: str) -> bool:
+    """Of the request that starts a program."""
+    return f"{BY_ITSELF}/start" in target
+
+
 def id_of(host: str, container: Container) -> str:
     return hashlib.sha256(f"{host} {container['name']}".encode()).hexdigest()
 
@@ -36,20 +45,20 @@ class FakeDaemon:
         self._by_id = {id_of(host, c): (number, c) for number, c in enumerate(containers)}
         self._known: dict[str, Answer] = {}
 
-    def answer(self, method: str, target: str) -> Answer:
+    def answer(self, method: str, target: str, body: bytes = b"") -> Answer:
         """To one request. Only a program inside a container can be started; every other change gets a 501."""
         if method == "POST":
-            return self._program(target)
+            return self._program(target, body)
         if target not in self._known:
             self._known[target] = self._read(target)
         return self._known[target]
 
-    def _program(self, target: str) -> Answer:
-        """The id of a program names its container."""
+    def _program(self, target: str, body: bytes) -> Answer:
+        """The id of a program names its container, and whether its command line has the request to the server."""
         kind, _, rest = _path(target).partition("/")
         container, _, last = rest.partition("/")
         if kind == "containers" and last == "exec":
-            return _json({"Id": container}, 201)
+            return _json({"Id": container + (BY_ITSELF if b"GET " in body else "")}, 201)
         return _json({"message": "the fake fleet is read-only"}, 501)
 
     def _read(self, target: str) -> Answer:
@@ -142,8 +151,8 @@ def inspection(id_: str, number: int, container: Container) -> Mapping[str, Any]
 
 
 def _networks(number: int, container: Container) -> Mapping[str, Any]:
-    address = f"172.18.{number // 250}.{number % 250 + 2}"
-    return {container["network"]: {"IPAddress": address, "Gateway": "172.18.0.1", "IPPrefixLen": 16}}
+    address = f"198.18.{number // 250}.{number % 250 + 2}"
+    return {container["network"]: {"IPAddress": address, "Gateway": "198.18.0.1", "IPPrefixLen": 15}}
 
 
 def _path(target: str) -> str:

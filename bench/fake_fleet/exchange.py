@@ -20,6 +20,7 @@ class Request:
     target: str
     version: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     @property
     def body_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cortexctl.engines.base import Command, Engine
+    from cortexctl.engines.base import Command, Contract, Engine
     from cortexctl.instance.spec import Server, Spec
 
 ENGINES: dict[str, Engine] = {}
@@ -30,6 +30,15 @@ def engine_named(name: str) -> Engine:
         known = ", ".join(sorted({DEFAULT, *ENGINES}))
         raise UnknownEngine(f'the engine "{shortened(name)}" is unknown; this cortexctl knows {known}')
     return ENGINES[name]
+
+
+def contract_named(name: str) -> Contract:
+    """The contract of an engine, without the code that knows its command line. Raises UnknownEngine."""
+    if name == DEFAULT and name not in ENGINES:
+        from cortexctl.engines.vllm.contract import CONTRACT
+
+        return CONTRACT
+    return engine_named(name).contract
 
 
 def engine_of(server: Server) -> Engine:

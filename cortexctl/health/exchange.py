@@ -46,7 +46,7 @@ def answer_to(stream: Stream, request: Request, end: float, most: int) -> tuple[
     Raises NoAnswer, NotHttp and OSError (TimeoutError too); so does the iterator.
     """
     bounded = _Bounded(stream, end, most)
-    bounded.send(_sent(request))
+    bounded.send(encoded(request))
     answer = HttpAnswer(bounded.receive)
     try:
         status, _ = answer.head()
@@ -63,8 +63,8 @@ def _body(answer: HttpAnswer) -> Iterator[bytes]:
         raise NoAnswer("its answer is incomplete") from None
 
 
-def _sent(request: Request) -> bytes:
-    """Raises ProbeFailed, whose text never contains a value: it may be the key."""
+def encoded(request: Request) -> bytes:
+    """As it is sent. Raises ProbeFailed, whose text never contains a value: it may be the key."""
     headers = [(b"Host", b"localhost"), (b"Connection", b"close"), (b"Accept-Encoding", b"identity"), *request.headers]
     if request.content or request.method != "GET":
         headers.append((b"Content-Length", str(len(request.content)).encode()))

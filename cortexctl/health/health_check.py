@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cortexctl.concurrently import at_once
 from cortexctl.errors import NotListening, PathFailed
-from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
+from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to, encoded
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.reach import Reach
 
@@ -46,9 +46,9 @@ def query_all(
 
 def query_health(reach: Reach, seconds: float, path: str) -> Answer:
     """GET the health path. A failure is an answer, too: of the server, or (UNREACHED) of the path to it."""
-    patience = max(seconds, CONNECTS)
+    patience, request = max(seconds, CONNECTS), Request("GET", path)
     try:
-        stream = reach.connect(patience)
+        stream = reach.connect(patience, encoded(request))
     except NotListening:
         return Answer(HealthOutcome.REFUSED)
     except PathFailed as cause:
@@ -59,7 +59,7 @@ def query_health(reach: Reach, seconds: float, path: str) -> Answer:
         return Answer(HealthOutcome.UNREACHED, why=f"no connection ({cause.strerror or 'it was closed'})")
     end = time.monotonic() + seconds
     try:
-        status, _ = answer_to(stream, Request("GET", path), end, _MOST)
+        status, _ = answer_to(stream, request, end, _MOST)
     except NotHttp:
         return Answer(HealthOutcome.STATUS)
     except (TimeoutError, NoAnswer):

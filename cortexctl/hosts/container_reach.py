@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from cortexctl.desired.stack import ReachMode
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
@@ -18,7 +16,6 @@ from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
 from cortexctl.hosts.proven_forwards import Forwarded, ProvenForwards
 from cortexctl.hosts.transport import Transport
-from cortexctl.observed.container_list import parse_endpoint
 from cortexctl.observed.daemon_json import LOCATED, read_answer
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS
 from cortexctl.observed.location import Location, parse_location
@@ -33,7 +30,8 @@ TRIES = 3
 
 class ContainerReach:
     """Implements `reach.Reach` for one container, by its id. It is inspected before each connection is used, because a
-    restart gives it another process and another address.
+    restart gives it another process and another address. A program inside it needs neither: then the first connection
+    is made with its location in the list, if that is known (`listed`).
     """
 
     def __init__(
@@ -43,16 +41,18 @@ class ContainerReach:
         mode: ReachMode = "auto",
         forwards: ProvenForwards | None = None,
         host_address: str = "",
+        listed: Location | None = None,
     ) -> None:
         self._host_address = host_address
-        self._inspected: Mapping[str, Any] = {}
-        self._port = 0
+        self._listed = listed
+        self._endpoint = ""
         self._transport = transport
         self._container = container
         self._mode = mode
         self._forwards = forwards if mode != "exec" else None
         self._failed = 0
         """Consecutive connections to its own address that failed."""
+        self._announced = b""
         self._is_inside = False
         self._target = "its port"
 
@@ -62,15 +62,16 @@ class ContainerReach:
 
     @property
     def endpoint(self) -> str:
-        """The URL of the server for clients, by the last inspection; empty if there is none."""
-        return parse_endpoint(self._inspected, self._host_address, self._port) if self._inspected else ""
+        """The URL of the server for clients, as last read; empty if there is none."""
+        return self._endpoint
 
     @property
     def is_slow(self) -> bool:
         return self._is_inside
 
-    def connect(self, seconds: float) -> Stream:
+    def connect(self, seconds: float, announced: bytes = b"") -> Stream:
         """Raises NotListening, PathFailed, TimeoutError."""
+        self._announced = announced
         try:
             return self._connected(time.monotonic() + seconds)
         except DaemonError as cause:
@@ -81,6 +82,10 @@ class ContainerReach:
             raise PathFailed(f"the daemon at {self._transport.url} closed the connection into its container") from cause
 
     def _connected(self, end: float) -> Stream:
+        listed, self._listed = self._listed, None
+        if listed is not None and self._starts_inside(listed):
+            self._endpoint = listed.endpoint
+            return self._from_inside(listed, end)
         at, forwarded = self._located(end)
         if self._mode == "exec":
             return self._from_inside(at, end)
@@ -92,6 +97,16 @@ class ContainerReach:
             return self._otherwise(at, NOT_PROVEN, end)
         connection, address = direct
         return self._at(f"{address}:{at.port}", connection)
+
+    def _starts_inside(self, at: Location) -> bool:
+        """Whether a connection is made from inside, whatever an inspection shows."""
+        if self._mode == "exec":
+            return True
+        if self._mode == "direct":
+            return False
+        if self._forwards is not None:
+            return not self._forwards.has_proof(at.id) and not self._forwards.pays(at.id)
+        return not any(kernel.has_address(gateway) for _, gateway in at.addresses)
 
     def _located(self, end: float) -> tuple[Location, Forwarded | None]:
         """Where the container is, and a connection over a proven forward that ends there. It is opened before the
@@ -143,7 +158,7 @@ class ContainerReach:
     def _from_inside(self, at: Location, end: float) -> Stream:
         self._target = f"its port {at.port}, from inside the container"
         self._is_inside = True
-        return connect_inside(self._transport, at, _left(end))
+        return connect_inside(self._transport, at, _left(end), self._announced)
 
     def _at(self, target: str, connection: socket.socket) -> Stream:
         self._target = target
@@ -154,7 +169,7 @@ class ContainerReach:
         try:
             answer = get(self._transport, f"/containers/{self._container}/json", timeout=seconds)
             inspected = LOCATED(read_answer(answer.body))
-            at = parse_location(inspected)
+            at = parse_location(inspected, self._host_address)
         except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
                 raise NotListening("its container is gone") from cause
@@ -165,7 +180,7 @@ class ContainerReach:
             raise PathFailed(
                 f"the answer of the daemon at {self._transport.url} about its container cannot be read"
             ) from cause
-        self._inspected, self._port = inspected, at.port
+        self._endpoint = at.endpoint
         return at
 
 

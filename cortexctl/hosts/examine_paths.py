@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from cortexctl.errors import DaemonError
+from cortexctl.hosts import kernel
 from cortexctl.hosts.http import exchange, get_json
 from cortexctl.hosts.transport import Connection, Forwarder
 from cortexctl.observed.daemon_json import GATEWAYS
@@ -48,7 +48,7 @@ def _direct(at: Connection) -> tuple[str, str]:
         return "", NO_DIRECT_PATH
     with suppress(DaemonError):
         gateways = [entry["Gateway"] for network in get_json(at, "/networks", GATEWAYS) for entry in _entries(network)]
-        if gateways and not any(_is_of_this_machine(address) for address in gateways):
+        if gateways and not any(kernel.has_address(address) for address in gateways):
             return "on this machine", NO_BRIDGE_HERE
     return "on this machine", ""
 
@@ -63,12 +63,3 @@ def _is_forbidden(forwarder: Forwarder) -> bool:
         connection.recv(1)
     forwarder.cancel(address, port)
     return forwarder.is_forbidden()
-
-
-def _is_of_this_machine(address: str) -> bool:
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((address, 0))
-    except (OSError, ValueError):
-        return False
-    return True

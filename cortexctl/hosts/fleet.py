@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cortexctl.hosts.transport import Connection
     from cortexctl.instance.spec import InPlace, Spec
     from cortexctl.model_files.files import ModelFiles, ModelSource
-    from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+    from cortexctl.observed.host import ImageFacts, Listed, ObservedContainer, ObservedHost
     from cortexctl.observed.host_facts import HostFacts
     from cortexctl.observed.host_paths import PathFacts
     from cortexctl.observed.host_probe import HostProbe
@@ -73,7 +73,10 @@ class DockerDaemons:
     imported by the first `daemon` call, and by the query for an image that the host does not have.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], owner: str, folder: Path, connections: Connections) -> None:
+    def __init__(
+        self, hosts: Mapping[str, Host], owner: str, folder: Path, connections: Connections, *, locates: bool = False
+    ) -> None:
+        self._locates = locates
         self._hosts = hosts
         self._folder = folder
         self._owner = owner
@@ -104,7 +107,7 @@ class DockerDaemons:
         return self._connections.to(self._hosts[host], self._folder)
 
     def observe(self, host: str) -> ObservedHost:
-        return read.observe_host(self._at(host))
+        return read.observe_host(self._at(host), locates=self._locates)
 
     def image_labels(self, host: str, image: str) -> Mapping[str, str] | None:
         return read.image_labels(self._at(host), image)
@@ -140,12 +143,17 @@ class DockerDaemons:
 
         return model_files_on(self._at(seen.name), seen, source)
 
-    def reach(self, host: str, container: str) -> ContainerReach:
-        """The route to the server in a container, by its id."""
+    def reach(self, host: str, container: str, listed: Listed | None = None, port: int = 0) -> ContainerReach:
+        """The route to the server in a container, by its id. `listed`: where the list shows it, with its server's
+        `port`: that may save an inspection.
+        """
         from cortexctl.hosts.container_reach import ContainerReach
+        from cortexctl.observed.location import listed_location
 
         at = self._at(host)
-        return ContainerReach(at.transport, container, at.host.reach, self._connections.forwards(at), at.host.address)
+        here = listed_location(container, listed, port, at.host.address) if listed is not None else None
+        forwards = self._connections.forwards(at)
+        return ContainerReach(at.transport, container, at.host.reach, forwards, at.host.address, here)
 
     def check_path(self, host: str) -> None:
         """Raises PathFailed if it is known that no server in a new container of the host can be reached. Asks the
@@ -194,10 +202,16 @@ class DockerDaemons:
 
 @contextmanager
 def open_hosts(
-    hosts: Iterable[Host], owner: str, folder: Path = Path(), connections: Connections | None = None
+    hosts: Iterable[Host],
+    owner: str,
+    folder: Path = Path(),
+    connections: Connections | None = None,
+    *,
+    locates: bool = False,
 ) -> Iterator[DockerDaemons]:
     """The daemons of hosts; every connection is closed at the end, also if a command refuses. `folder`: the stack's,
-    where the paths of TLS files start. `connections`: of a run that closes them itself.
+    where the paths of TLS files start. `connections`: of a run that closes them itself. `locates`: whether hosts are
+    observed with the locations of their servers.
     """
     with closing(Connections()) if connections is None else nullcontext(connections) as of_run:
-        yield DockerDaemons({h.name: h for h in hosts}, owner, folder, of_run)
+        yield DockerDaemons({h.name: h for h in hosts}, owner, folder, of_run, locates=locates)

@@ -2,7 +2,8 @@
 
 The daemon runs the program in that very container, so the path proves itself, regardless of where the daemon is and
 what its socket goes through. The program receives all data on its standard input: no part of a request is ever on a
-command line. It ends with its connection, and by itself after a while, even if its caller is gone.
+command line, except for the start of one that holds no secret, which saves a round trip. It ends with its connection,
+and by itself after a while, even if its caller is gone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from cortexctl.hosts.transport import Transport
 from cortexctl.observed.location import Location
 
 RELAY = """
-import glob, os, signal, socket, sys, threading
+import errno, os, signal, socket, sys, threading
 signal.alarm(int(sys.argv[1]))
 port = int(sys.argv[2])
 def listens_here():
+    import glob
     held = {os.readlink(fd) for fd in glob.glob("/proc/[0-9]*/fd/*") if os.path.islink(fd)}
     rows = [line.split() for table in ("tcp", "tcp6") if os.path.exists("/proc/net/" + table)
             for line in list(open("/proc/net/" + table))[1:]]
@@ -32,17 +34,20 @@ def listens_here():
 if sys.argv[3] == "shared" and not listens_here():
     os.write(1, b"?")
     sys.exit()
-for address in sys.argv[4:]:
+problem = None
+for address in sys.argv[5:]:
     try:
-        server = socket.create_connection((address, port), 5)
+        server = socket.create_connection((address, port), 5, (address, 0))
         break
     except OSError as fault:
-        problem = fault
+        if fault.errno != errno.EADDRNOTAVAIL or not problem:
+            problem = fault
 else:
     os.write(1, b"-%d" % (problem.errno or 0))
     sys.exit()
 server.settimeout(None)
 os.write(1, b"+")
+server.sendall(sys.argv[4].encode())
 def up():
     while data := os.read(0, 65536):
         server.sendall(data)
@@ -54,7 +59,8 @@ while data := server.recv(65536):
 os._exit(0)
 """
 """With "shared", the network does not belong to the container alone: then one of its own processes must listen at the
-port.
+port. Each connection starts from the address that it goes to: after a restart, that may belong to another container,
+where nothing here can start.
 """
 PYTHON = "python3"
 """vLLM's images have it."""
@@ -64,19 +70,21 @@ _CREATED = 201
 _NOT_RUNNING = {404, 409}
 
 
-def connect_inside(transport: Transport, at: Location, seconds: float) -> Inside:
-    """A connection to the port, on the container's loopback or one of its own addresses.
+def connect_inside(transport: Transport, at: Location, seconds: float, announced: bytes = b"") -> Inside:
+    """A connection to the port, on the container's loopback or one of its own addresses. `announced`: as in
+    `reach.Reach`.
 
     Raises NotListening, PathFailed if no program can run there, TimeoutError, DaemonUnreachable.
     """
     end = time.monotonic() + seconds
     network = "shared" if at.shares_network else "own"
     addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
-    argv = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
+    argv = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, announced.decode("ascii"), *addresses]
     connection = run_inside(transport, at.id, argv, seconds)
     try:
         connection.settimeout(max(end - time.monotonic(), 0.1))
         begin(connection)
+        connection.announced = announced
     except BaseException:
         connection.close()
         raise
@@ -108,10 +116,14 @@ class Inside:
         self._end = math.inf
         self.errors = bytearray()
         """The beginning of the program's error output."""
+        self.announced = b""
+        """What the program sends by itself."""
         self._add(first)
 
     def sendall(self, data: bytes, /) -> None:
-        self._connection.sendall(data)
+        rest, self.announced = data.removeprefix(self.announced), b""
+        if rest:
+            self._connection.sendall(rest)
 
     def recv(self, most: int, /) -> bytes:
         while not self._came:

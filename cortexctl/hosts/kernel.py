@@ -30,6 +30,16 @@ def runs_here(pid: int, container: str) -> bool:
         return False
 
 
+def has_address(address: str) -> bool:
+    """Whether an IPv4 address is one of this machine's own."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def listens(pid: int, address: str, port: int) -> bool | None:
     """Whether a process listens at that address and port in the process's own network; None if that cannot be
     determined.

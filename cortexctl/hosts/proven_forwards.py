@@ -108,6 +108,10 @@ class ProvenForwards:
         self._drop(container)
         return None
 
+    def has_proof(self, container: str) -> bool:
+        """Whether a connection may be opened over a proven forward."""
+        return container in self._proofs
+
     def confirms(self, opened: Forwarded, at: Location) -> bool:
         """Whether the connection ends in the container. `at`: as inspected after the connection was opened."""
         return opened.proof.at == at and opened.proof.session == self._forwarder.session

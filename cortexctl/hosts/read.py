@@ -21,10 +21,11 @@ from cortexctl.observed.container_list import (
     parse_images,
     parse_in_place,
     parse_labels,
+    parse_listed,
     parse_named_release,
 )
 from cortexctl.observed.daemon_json import CONTAINER, IMAGE, INFO, LIMITS, LOCAL_IMAGE, VOLUME
-from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.host import ImageFacts, Listed, ObservedContainer, ObservedHost
 
 if TYPE_CHECKING:
     from cortexctl.observed.inspected import ImageDefaults, Inspected, InspectedHost
@@ -37,15 +38,24 @@ Ours = Mapping[str, tuple[ObservedContainer, Spec]]
 """Containers to inspect with the specs that they were created with, by id."""
 
 
-def observe_host(at: Connection) -> ObservedHost:
-    """One list request: it returns labels and states of all containers, ours and others'. A host that cannot be read
-    has its problem in the result.
+def observe_host(at: Connection, *, locates: bool = False) -> ObservedHost:
+    """One list request: it returns labels and states of all containers, ours and others'. `locates`: also where their
+    servers are. A host that cannot be read has its problem in the result.
     """
     try:
-        answer = get(at.transport, LIST, parse_containers)
+        answer = get(at.transport, LIST, _parse_located if locates else _parse_unlocated)
     except DaemonError as cause:
         return ObservedHost(at.name, problem=cause.message, next_step=cause.next_step)
-    return ObservedHost(at.name, answer.content, daemon=answer.daemon, api=answer.api)
+    containers, listed = answer.content
+    return ObservedHost(at.name, containers, daemon=answer.daemon, api=answer.api, listed=listed)
+
+
+def _parse_located(answer: Any) -> tuple[tuple[ObservedContainer, ...], Mapping[str, Listed]]:
+    return parse_containers(answer), parse_listed(answer)
+
+
+def _parse_unlocated(answer: Any) -> tuple[tuple[ObservedContainer, ...], Mapping[str, Listed]]:
+    return parse_containers(answer), {}
 
 
 def image_labels(at: Connection, image: str) -> Mapping[str, str] | None:

@@ -11,8 +11,8 @@ from cortexctl.engines.registry import DEFAULT, engine_named, engine_of
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.instance.labels import PROBE, SPEC
 from cortexctl.instance.spec import CPU_PERIOD, InPlace
-from cortexctl.observed.daemon_json import IMAGES, ROWS, VOLUME
-from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer
+from cortexctl.observed.daemon_json import IMAGES, LISTED, ROWS, VOLUME
+from cortexctl.observed.host import BoundPort, ImageFacts, Listed, ObservedContainer
 
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
@@ -25,6 +25,23 @@ def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
     rows = ROWS(answer)
     lasting = (row for row in rows if PROBE not in (row.get("Labels") or {}))
     return tuple(sorted((_parse_row(row) for row in lasting), key=lambda c: (c.name, c.id)))
+
+
+def parse_listed(answer: Any) -> dict[str, Listed]:
+    """From the same answer, where the servers of the containers are, by id. Raises NotAsExpected."""
+    return {
+        row["Id"]: Listed(
+            row.get("Command") or "",
+            (row.get("HostConfig") or {}).get("NetworkMode") or "",
+            (row.get("NetworkSettings") or {}).get("Networks") or {},
+            tuple(
+                (port["PrivatePort"], port.get("IP") or "", port["PublicPort"])
+                for port in row.get("Ports") or []
+                if port.get("PublicPort") and port.get("PrivatePort") and port.get("Type") == "tcp"
+            ),
+        )
+        for row in LISTED(answer)
+    }
 
 
 def parse_images(answer: Any) -> dict[str, ImageFacts]:
@@ -70,17 +87,27 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str, port: int | 
     """
     network = inspected.get("NetworkSettings") or {}
     port = port or listens_on(inspected)
-    for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
-        address = bound.get("HostIp") or ""
-        if address in {"", "0.0.0.0", "::"}:  # noqa: S104
-            address = host_address
-        return f"http://{f'[{address}]' if ':' in address else address}:{bound.get('HostPort')}"
-    for name, joined in (network.get("Networks") or {}).items():
+    bound = (network.get("Ports") or {}).get(f"{port}/tcp") or []
+    published = [(b.get("HostIp") or "", b.get("HostPort")) for b in bound]
+    return endpoint_of(published, network.get("Networks") or {}, host_address, port)
+
+
+def endpoint_of(
+    published: Sequence[tuple[str, int | str | None]], networks: Mapping[str, Any], host_address: str, port: int
+) -> str:
+    """The same. `published`: (address, port) on the host, of the server's port."""
+    for address, public in published:
+        return _url(host_address if address in {"", "0.0.0.0", "::"} else address, public)  # noqa: S104
+    for name, joined in networks.items():
         if joined and joined.get("IPAddress"):
-            return f"http://{joined['IPAddress']}:{port}"
+            return _url(joined["IPAddress"], port)
         if name == "host":
-            return f"http://{f'[{host_address}]' if ':' in host_address else host_address}:{port}"
+            return _url(host_address, port)
     return ""
+
+
+def _url(address: str, port: int | str | None) -> str:
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 def listens_on(inspected: Mapping[str, Any]) -> int:

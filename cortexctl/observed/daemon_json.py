@@ -42,6 +42,7 @@ def _texts(*names: str) -> dict[str, Reader]:
 
 
 _NETWORKS = mapping(table(may={**_texts("IPAddress"), "Aliases": _TEXTS}, null=True))
+_LOCATIONS = mapping(table(may=_texts("IPAddress", "Gateway"), null=True))
 _BINDINGS = mapping(many(table(may=_texts("HostIp", "HostPort")), null=True))
 _CONFIG = table(
     may={
@@ -98,6 +99,18 @@ ROWS = many(
     )
 )
 """The answer of `GET /containers/json`."""
+LISTED = many(
+    table(
+        needs={"Id": _identifier},
+        may={
+            **_texts("Command"),
+            "Ports": many(table(may={**_texts("IP", "Type"), "PublicPort": _port, "PrivatePort": _port})),
+            "HostConfig": table(may=_texts("NetworkMode")),
+            "NetworkSettings": table(may={"Networks": _LOCATIONS}),
+        },
+    )
+)
+"""The same answer, if the locations of the servers are needed, too."""
 CONTAINER = table(needs={key: _OF_CONTAINER[key] for key in ("Config", "HostConfig")}, may=_OF_CONTAINER)
 """The answer of `GET /containers/ID/json`."""
 LIMITS = table(needs={"HostConfig": _HOST_CONFIG}, may=_OF_CONTAINER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 from cortexctl.dataclass import dataclass
 
@@ -45,6 +45,18 @@ class ObservedContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """Where the server of a container is, as far as the list shows it. `mode`: of its network, which never changes.
+    `networks`: as the daemon writes them. `published`: (port inside, address, port of the host).
+    """
+
+    command: str
+    mode: str
+    networks: Mapping[str, Any]
+    published: tuple[tuple[int, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedHost:
     """All containers of a host, ours and others. If the host could not be read, `problem` gives the reason and
     `containers` is meaningless: "cannot list" is never "no containers".
@@ -56,6 +68,8 @@ class ObservedHost:
     api: str = ""
     problem: str = ""
     next_step: str = ""
+    listed: Mapping[str, Listed] = field(default_factory=dict, compare=False, repr=False)
+    """Where the servers of its containers are, by id, if that was requested."""
 
     @property
     def is_reachable(self) -> bool:

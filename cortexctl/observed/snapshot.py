@@ -155,6 +155,7 @@ def _entry(value: Any) -> dict[str, Any]:
 _DECODER = Decoder(
     {dict: _entry},
     may_lack={
+        ObservedHost: {"listed"},  # it is never written: a plan does not use it
         ObservedContainer: {"addresses", "own_labels"},
         ImageFacts: {"release"},
         Inspected: {f.name for f in dataclasses.fields(Inspected)}

@@ -25,11 +25,13 @@ def run_connections(watch: Watch = UNWATCHED) -> AbstractContextManager[Connecti
     return closing(fleet.Connections(watch))
 
 
-def open_hosts(desired: Desired, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:
+def open_hosts(
+    desired: Desired, connections: Connections | None = None, *, locates: bool = False
+) -> AbstractContextManager[OpenHosts]:
     """The stack's hosts. All connections are closed at the end, also when a command refuses, except those of
-    `connections`.
+    `connections`. `locates`: whether they are observed with the locations of their servers.
     """
-    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent, connections)
+    return fleet.open_hosts(desired.hosts, desired.owner, Path(desired.path).parent, connections, locates=locates)
 
 
 def open_hosts_of_plan(plan: Plan, connections: Connections | None = None) -> AbstractContextManager[OpenHosts]:

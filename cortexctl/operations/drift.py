@@ -54,7 +54,7 @@ def report_drift(
 ) -> tuple[DriftReport, Durations]:
     """Changes nothing. `connections`: of the run."""
     began, at = time.monotonic(), int(time.time())
-    with open_hosts(desired, connections) as hosts:
+    with open_hosts(desired, connections, locates=True) as hosts:
         timeout, here = inputs.health_timeout, inputs.selection.hosts_of(desired)
         query_servers = partial(_health, hosts, timeout) if timeout is not None else None
         observer = DriftObserver(
@@ -83,5 +83,5 @@ def _health(hosts: OpenHosts, seconds: float, servers: Sequence[Server]) -> dict
     from cortexctl.health.health_check import query_all
 
     hosts.watch.begins([s.host for s in servers], "servers")
-    reaches = {s.key: (hosts.reach(s.host, s.container), s.health) for s in servers}
+    reaches = {s.key: (hosts.reach(s.host, s.container, s.listed, s.port), s.health) for s in servers}
     return query_all(reaches, seconds, lambda key: hosts.watch.answered(key[0]))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from cortexctl.concurrently import at_once_watched
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.engines.registry import DEFAULT, engine_named
+from cortexctl.engines.registry import DEFAULT, contract_named
 from cortexctl.errors import DaemonError
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Spec
 from cortexctl.observe.gather import observe_identity, unread_host
 from cortexctl.observe.recheck import read_lock
 from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.host import Listed
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 def fleet_status(desired: Desired, connections: Connections | None = None) -> FleetStatus:
     """Changes nothing. `connections`: of the run."""
-    with open_hosts(desired, connections) as hosts:
+    with open_hosts(desired, connections, locates=True) as hosts:
         observed, locks = _with_locks(observe_identity(desired, hosts, hosts.watch), hosts)
         instances = _instances(desired, observed, hosts)
     return FleetStatus(desired.owner, tuple(instances), locks, _left_alone(desired, observed))
@@ -84,9 +85,10 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
     owned_at = {h.name: owned_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
+    listed = {h.name: h.listed for h in observed.hosts}
     serving_now = [(i.host, i.serving) for on in owned_at.values() for i in on.values() if i.serving]
-    paths = {(host, s.container.id): _health_path(s) for host, s in serving_now if s.container.is_running}
-    servers = _servers(paths, hosts)
+    queries = {(at, s.container.id): _query(s, listed[at]) for at, s in serving_now if s.container.is_running}
+    servers = _servers(queries, hosts)
     rows: list[tuple[InstanceStatus, Host, Spec | None]] = []
     for seen in observed.hosts:
         host = desired.host(seen.name)
@@ -126,19 +128,31 @@ class _Server:
     health: Answer
 
 
-def _health_path(serving: Owned) -> str:
-    return engine_named(serving.spec.server.engine if serving.spec else DEFAULT).contract.health
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What to ask of a server: the path of its health. `listed`, with its `port`: where it is."""
+
+    path: str
+    listed: Listed | None
+    port: int
 
 
-def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
-    """By host and container id, all queried at once. `paths`: the health path of each."""
+def _query(serving: Owned, listed: Mapping[str, Listed]) -> _Query:
+    """A container without a label may listen anywhere."""
+    spec, by_label = serving.spec, serving.spec is not None and not serving.imported
+    path = contract_named(spec.server.engine if spec else DEFAULT).health
+    return _Query(path, listed.get(serving.container.id) if by_label else None, spec.container.port if spec else 0)
+
+
+def _servers(queries: Mapping[tuple[str, str], _Query], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
+    """By host and container id, all queried at once."""
     from cortexctl.health.health_check import QUICK, query_all
 
-    hosts.watch.begins([host for host, _ in paths], "servers")
-    reaches = {at: hosts.reach(*at) for at in paths}
-    servers = {at: (reaches[at], path) for at, path in paths.items()}
+    hosts.watch.begins([host for host, _ in queries], "servers")
+    reaches = {at: hosts.reach(*at, q.listed, q.port) for at, q in queries.items()}
+    servers = {at: (reaches[at], q.path) for at, q in queries.items()}
     health = query_all(servers, QUICK, lambda at: hosts.watch.answered(at[0]))
-    return {at: _Server(reaches[at].endpoint, health[at]) for at in paths}
+    return {at: _Server(reaches[at].endpoint, health[at]) for at in queries}
 
 
 def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> InstanceStatus:

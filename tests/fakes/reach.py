@@ -20,7 +20,7 @@ class FakeReach:
     broken: Callable[[], str] = lambda: ""
     is_slow: bool = False
 
-    def connect(self, seconds: float) -> Stream:
+    def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
         if why := self.broken():
             raise PathFailed(why, next_step=f"read it again in {seconds:g} s")
         ours, theirs = socket.socketpair()
@@ -39,7 +39,7 @@ class LoopbackReach:
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def connect(self, seconds: float) -> Stream:
+    def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
         try:
             return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
         except ConnectionRefusedError:
@@ -54,7 +54,7 @@ class BrokenReach:
     is_slow: bool = True
     target: str = "nowhere"
 
-    def connect(self, seconds: float) -> Stream:
+    def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
         raise PathFailed(self.why, next_step=f"read it again in {seconds:g} s")
 
 
@@ -66,5 +66,5 @@ class FailingReach:
     is_slow: bool = True
     target: str = "nowhere"
 
-    def connect(self, seconds: float) -> Stream:
+    def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
         raise self.fault

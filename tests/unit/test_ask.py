@@ -105,7 +105,7 @@ def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest
     monkeypatch.setattr("cortexctl.health.health_check.time.monotonic", lambda: now[0])
 
     class Slow(LoopbackReach):
-        def connect(self, seconds: float) -> Stream:
+        def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
             now[0] += seconds - 1
             return super().connect(seconds)
 

@@ -72,6 +72,27 @@ def test_status_inspects_each_container_once(
     )
 
 
+def test_status_inspects_no_container_whose_address_is_elsewhere(
+    daemon: TalkingDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list shows all that a program inside it needs."""
+    container = serves(daemon, tmp_path)
+    [listed] = daemon.answers[LIST]
+    joined = {"IPAddress": "172.18.0.2", "Gateway": "192.0.2.77"}
+    listed |= {
+        "Command": "vllm serve /models/tiny --host 0.0.0.0 --port 8000",
+        "HostConfig": {"NetworkMode": "cortex_default"},
+        "NetworkSettings": {"Networks": {"cortex_default": joined}},
+    }
+    run(["status"])
+    assert "http://172.18.0.2:8000" in capsys.readouterr().out
+    assert Counter(daemon.requests) == Counter([LIST, LOCK, f"/containers/{container}/exec"])
+    daemon.requests.clear()
+    run(["drift"])
+    assert f"/containers/{container}/exec" in daemon.requests
+    assert f"/containers/{container}/json" not in daemon.requests
+
+
 @pytest.mark.parametrize("command", ["status", "drift"])
 def test_reading_the_fleet_loads_no_client_but_our_own(daemon: TalkingDaemon, tmp_path: Path, command: str) -> None:
     serves(daemon, tmp_path)

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.instance import labels
 from cortexctl.instance.codec import SPEC_VERSION, spec_to_label
 from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.instance.spec import InPlace
-from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
-from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.container_list import (
+    parse_containers,
+    parse_endpoint,
+    parse_images,
+    parse_in_place,
+    parse_listed,
+)
+from cortexctl.observed.host import BoundPort, ImageFacts, Listed, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import owned_instances, ownership_of, read_owned
 from cortexctl.observed.record import HostRecord
@@ -43,6 +51,42 @@ def _row(**changes: Any) -> dict[str, Any]:
 def _only(**changes: Any) -> ObservedContainer:
     (container,) = parse_containers([_row(**changes)])
     return container
+
+
+LISTED = Listed(
+    "vllm serve /models/x", "cortex_default", {"cortex_default": {"IPAddress": "172.18.0.2"}}, ((8000, "", 8801),)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, LISTED),
+        ({"Ports": [{"PrivatePort": 8000, "Type": "tcp"}]}, replace(LISTED, published=())),
+        ({"Ports": [{"PrivatePort": 8000, "PublicPort": 8801, "Type": "udp"}]}, replace(LISTED, published=())),
+        (
+            dict.fromkeys(("Command", "Ports", "HostConfig", "NetworkSettings")),
+            Listed("", "", {}),
+        ),
+    ],
+)
+def test_the_location_of_a_container_is_read_from_its_row(changes: dict[str, Any], expected: Listed) -> None:
+    row = _row(Command="vllm serve /models/x", Ports=[{"PrivatePort": 8000, "PublicPort": 8801, "Type": "tcp"}])
+    assert parse_listed([row | changes]) == {ROW["Id"]: expected}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Command": 7},
+        {"HostConfig": {"NetworkMode": ["host"]}},
+        {"Ports": [{"PrivatePort": "8000"}]},
+        {"NetworkSettings": {"Networks": {"n": {"Gateway": 1}}}},
+    ],
+)
+def test_a_row_of_another_shape_has_no_location(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotAsExpected):
+        parse_listed([_row(**changes)])
 
 
 # rows of the daemon's list

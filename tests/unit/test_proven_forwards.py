@@ -62,8 +62,8 @@ class Site:
         self.ports[ADDRESS, FRESH] = lambda end: end.sendall(self.number)
         self.ports[ADDRESS, PORT] = lambda end: self.received.append(end.recv(100))
 
-    def reach(self, mode: ReachMode = "auto") -> ContainerReach:
-        return ContainerReach(self.transport, ID, mode, self.forwards)
+    def reach(self, mode: ReachMode = "auto", *, listed: Location | None = None) -> ContainerReach:
+        return ContainerReach(self.transport, ID, mode, self.forwards, listed=listed)
 
     @property
     def proofs(self) -> int:
@@ -95,7 +95,7 @@ class Site:
             raise PathFailed("no python3 can be run in its container")
         return Program(self)
 
-    def connect_inside(self, _transport: Transport, at: Location, _seconds: float) -> socket.socket:
+    def connect_inside(self, _transport: Transport, at: Location, _seconds: float, _announced: bytes) -> socket.socket:
         self.events.append("inside")
         if not self.listens_inside:
             raise NotListening("its port refuses connections")
@@ -169,6 +169,24 @@ def test_exec_never_uses_it(site: Site) -> None:
     reach = site.reach("exec")
     assert [connected(reach) for _ in range(3)] == [INSIDE] * 3
     assert site.events == ["inside"] * 3
+
+
+LISTED = Location(ID, running=True, pid=0, port=PORT, addresses=((ADDRESS, "172.18.0.1"),))
+"""As the list of containers shows it."""
+
+
+@pytest.mark.parametrize("mode", ["auto", "exec"])
+def test_a_request_from_inside_needs_no_inspection_of_a_listed_container(site: Site, mode: ReachMode) -> None:
+    assert connected(site.reach(mode, listed=LISTED)) == INSIDE
+    assert site.daemon.requests == []
+
+
+def test_a_list_is_no_confirmation_of_a_forward(site: Site) -> None:
+    connected(site.reach("direct"))
+    for mode in ("auto", "direct"):
+        inspections = len(site.daemon.requests)
+        assert connected(site.reach(mode, listed=LISTED)) == FORWARDED
+        assert len(site.daemon.requests) == inspections + 1
 
 
 # ---- the proof

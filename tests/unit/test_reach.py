@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +20,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexctl.desired.stack import ReachMode
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.errors import NotListening, PathFailed
 from cortexctl.health.health_check import query_health
 from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.frames import FRAME, Frames
-from cortexctl.hosts.inside import Inside, begin
+from cortexctl.hosts.inside import RELAY, Inside, begin
 from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.health import Answer, HealthOutcome
-from cortexctl.observed.location import Location, parse_location
+from cortexctl.observed.host import Listed
+from cortexctl.observed.location import Location, listed_location, parse_location
 from tests.fakes.daemon_socket import talking_daemon
 from tests.fakes.ports import reserved_port
+from tests.waiting import AT_MOST
 
 ID = "c" * 64
 
@@ -232,6 +239,79 @@ def test_the_location_of_a_server_is_read_from_its_inspection() -> None:
     )
 
 
+# ---- as the list shows it
+
+
+NETWORKS = {"net": {"IPAddress": "127.0.0.1", "Gateway": "192.0.2.77"}}
+"""No address of this machine is its gateway."""
+
+
+def listed(**changes: Any) -> Listed:
+    return replace(Listed("vllm serve /models/x --port 8000", "net", NETWORKS), **changes)
+
+
+def at_port(port: int, **changes: Any) -> Location | None:
+    return listed_location(ID, listed(**changes), port, "10.0.0.1")
+
+
+def test_the_location_of_a_server_is_read_from_the_list() -> None:
+    at = at_port(8000)
+    assert at == Location(ID, running=True, pid=0, port=8000, addresses=(("127.0.0.1", "192.0.2.77"),))
+    assert at.endpoint == "http://127.0.0.1:8000"
+    published = at_port(8000, published=((9, "", 90), (8000, "", 8001)))
+    assert published is not None
+    assert published.endpoint == "http://10.0.0.1:8001"
+
+
+@pytest.mark.parametrize("mode", ["host", "container:abc"])
+def test_whether_a_container_shares_a_network_is_read_from_the_list(mode: str) -> None:
+    at = at_port(8000, mode=mode)
+    assert at is not None
+    assert at.shares_network
+
+
+@pytest.mark.parametrize(
+    ("command", "port", "suffices"),
+    [
+        ("vllm serve /models/x", 8000, True),
+        ("vllm serve /models/x --port=8000", 8000, True),
+        ("vllm serve /models/x --port 9000", 8000, False),
+        ("vllm serve /models/x --port 9000 --port 8000", 8000, False),
+        ("vllm serve /models/x --port 80000", 8000, False),
+        ("vllm serve /models/x --port", 8000, True),
+        ("vllm serve --x--port 9000", 8000, True),
+    ],
+)
+def test_a_list_does_not_suffice_if_the_command_names_another_port(command: str, port: int, suffices: bool) -> None:
+    assert (at_port(port, command=command) is not None) is suffices
+
+
+def test_a_list_without_the_kind_of_network_does_not_suffice() -> None:
+    assert at_port(8000, mode="") is None
+
+
+@pytest.mark.parametrize(
+    ("gateway", "mode", "inspections"),
+    [
+        ("192.0.2.77", "auto", 0),
+        ("192.0.2.77", "exec", 0),
+        ("127.0.0.2", "auto", 1),
+        ("127.0.0.2", "exec", 0),
+        ("192.0.2.77", "direct", 1),
+    ],
+)
+def test_a_listed_container_is_inspected_if_its_own_address_may_be_used(
+    tmp_path: Path, gateway: str, mode: ReachMode, inspections: int
+) -> None:
+    at = at_port(8000, networks={"net": {"IPAddress": "127.0.0.1", "Gateway": gateway}})
+    with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+        reach = ContainerReach(transport_to(daemon.url), ID, mode, listed=at)
+        for known in (inspections, inspections + 1):
+            with pytest.raises(PathFailed):
+                reach.connect(60)
+            assert daemon.requests.count(f"/containers/{ID}/json") == known, "a later connection is always inspected"
+
+
 # ---- frames
 
 
@@ -260,6 +340,44 @@ def test_an_invalid_port_is_ignored(port: str) -> None:
 
 
 # ---- from inside
+
+
+def relayed(*arguments: str) -> subprocess.Popen[bytes]:
+    """The program, as a process here."""
+    argv = [sys.executable, "-I", "-S", "-c", RELAY, str(int(AT_MOST)), *arguments]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_an_announced_request_is_sent_at_once_from_the_address_that_it_goes_to() -> None:
+    with listener("127.0.0.5") as listening:
+        listening.settimeout(AT_MOST)
+        request = b"GET /health HTTP/1.1\r\n\r\n"
+        port = listening.getsockname()[1]
+        with relayed(str(port), "own", request.decode(), "192.0.2.77", "127.0.0.5") as program:
+            accepted, whence = listening.accept()
+            with accepted:
+                assert whence[0] == "127.0.0.5", "a neighbour that has the address by now could not be reached from it"
+                assert accepted.recv(100) == request
+                accepted.sendall(b"yes")
+            assert program.stdout is not None
+            assert program.stdout.read() == b"+yes"
+
+
+def test_an_address_that_is_not_its_own_any_more_is_never_connected_to() -> None:
+    with reserved_port() as port:
+        program = relayed(str(port), "own", "", "127.0.0.1", "192.0.2.77")
+        assert program.communicate(timeout=AT_MOST)[0] == b"-%d" % errno.ECONNREFUSED
+
+
+def test_what_the_program_sends_by_itself_is_not_sent_twice() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Inside(ours)
+        connection.announced = b"GET /\r\n\r\n"
+        connection.sendall(b"GET /\r\n\r\n")
+        connection.sendall(b"GET /\r\n\r\n")
+        ours.close()
+        assert theirs.recv(100) == b"GET /\r\n\r\n"
 
 
 @contextmanager

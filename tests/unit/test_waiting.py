@@ -267,7 +267,7 @@ def test_nothing_is_drawn_without_a_person_at_a_terminal(
 
 
 def test_an_interrupt_leaves_a_clean_terminal(terminal: RealTerminal, tmp_path: Path) -> None:
-    def interrupted(_names: object) -> None:
+    def interrupted(_host: object, *, locates: bool) -> None:
         wait_until(lambda: "Waiting for here (" in terminal.written())
         raise KeyboardInterrupt
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired
-from cortexctl.engines.registry import engine_of
+from cortexctl.engines.registry import contract_named
 from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.host import Listed
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.comparison import compare
 from cortexctl.plan.diff import NETWORK
@@ -27,6 +28,10 @@ class Server:
     model: str
     health: str
     """The path of its health."""
+    port: int = 0
+    """As its label records it."""
+    listed: Listed | None = None
+    """Where it is, as the list of containers shows it. None for a container without a label: it may listen anywhere."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -65,5 +70,6 @@ def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Ite
                 continue
             let_be = serving.imported is not None and is_ignored(NETWORK, host.declared[address].ignore)
             if let_be or serving.spec.container.network in serving.container.networks:
-                health = engine_of(serving.spec.server).contract.health
-                yield Server(name, serving.container.id, address, instance.model, health)
+                health, id_ = contract_named(serving.spec.server.engine).health, serving.container.id
+                listed = None if serving.imported else host.seen.listed.get(id_)
+                yield Server(name, id_, address, instance.model, health, serving.spec.container.port, listed)
