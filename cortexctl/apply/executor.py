@@ -24,9 +24,10 @@ from cortexctl.apply.events import (
     bounded,
 )
 from cortexctl.apply.gate.explain import as_ours, explained
+from cortexctl.apply.gate.gate import Listener
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
-from cortexctl.apply.recording import NO_RECORDS, StepTimes
+from cortexctl.apply.recording import NO_RECORDS, Durations
 from cortexctl.apply.run_hooks import NO_HOOKS
 from cortexctl.apply.turns import Turns
 from cortexctl.dataclass import dataclass
@@ -122,7 +123,7 @@ class Executor:
     _failed_steps: set[str] = field(default_factory=set)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
-    durations: dict[str, StepTimes] = field(default_factory=dict)
+    durations: Durations = field(default_factory=Durations)
     """By address: how long starts and stops took, for the record."""
     _started: dict[str, float] = field(default_factory=dict)
     _ended: SimpleQueue[Future[CortexctlError | None] | None] = field(default_factory=SimpleQueue)
@@ -232,7 +233,8 @@ class Executor:
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):
             return self._pause(step.task.seconds)
-        return self.performer.perform(step.task, step.host, change, self._emit, partial(self._answers, step))
+        listener = Listener(partial(self._answers, step), lambda rate: self.durations.note(step.address, rate=rate))
+        return self.performer.perform(step.task, step.host, change, self._emit, listener)
 
     def _pause(self, seconds: int) -> str:
         """Ends at once if nothing is to start after it."""
@@ -243,14 +245,13 @@ class Executor:
         return ""
 
     def _time(self, step: Step, began: float, now: float) -> None:
-        known = self.durations.get(step.address, StepTimes())
         match step.task:
             case StartContainer():
                 self._started[step.address] = began
             case PassGate():
-                self.durations[step.address] = replace(known, start=now - self._started.get(step.address, began))
+                self.durations.note(step.address, start=now - self._started.get(step.address, began))
             case StopContainer():
-                self.durations[step.address] = replace(known, stop=now - began)
+                self.durations.note(step.address, stop=now - began)
 
     def _settle(self, step: Step, failure: CortexctlError | None) -> None:
         if failure is None:

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import assert_never
 
 from cortexctl.apply.events import Sink
-from cortexctl.apply.gate.gate import Gate
+from cortexctl.apply.gate.gate import NO_LISTENER, Gate, Listener
 from cortexctl.apply.gate.path_check import try_reach
 from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.protocols import Clock, Daemon, Daemons, Prober, Secrets
@@ -42,10 +42,6 @@ from cortexctl.plan.steps import (
 )
 
 
-def _ignore() -> None:
-    """For a caller to whom it makes no difference when a container answers."""
-
-
 @dataclass(frozen=True, slots=True)
 class Performer:
     """Carries out tasks with the adapters it was given. `marks` are labels that every new container gets."""
@@ -59,9 +55,9 @@ class Performer:
     marks: Mapping[str, str] = field(default_factory=dict)
 
     def perform(  # noqa: C901, PLR0912 - a kind, a case
-        self, task: Task, host: str, change: Change | None, report: Sink, answers: Callable[[], None] = _ignore
+        self, task: Task, host: str, change: Change | None, report: Sink, listener: Listener = NO_LISTENER
     ) -> str:
-        """Do one task. `answers`: called by a gate when only `stable_for` is left. Raises CortexctlError."""
+        """Do one task. `listener`: of a gate. Raises CortexctlError."""
         daemon = self.daemons.daemon(host)
         match task:
             case PullImage(reference, digest):
@@ -79,7 +75,7 @@ class Performer:
             case StartContainer(container):
                 daemon.start(container)
             case PassGate(container):
-                return self._gate(daemon, container, _known(change), report, answers)
+                return self._gate(daemon, container, _known(change), report, listener)
             case SetRestart(container, policy):
                 daemon.set_restart(container, policy)
             case UpdateContainer(container, memory, cpus):
@@ -142,7 +138,7 @@ class Performer:
             )
         return value
 
-    def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink, answers: Callable[[], None]) -> str:
+    def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink, listener: Listener) -> str:
         spec = change.detail.after or change.detail.before
         values = {s.name: self.secrets.value(s) for s in spec.container.secrets} if spec else {}
         secrets = tuple(values.values())
@@ -150,7 +146,7 @@ class Performer:
         engine = engine_named(spec.server.engine if spec else DEFAULT)
         key = values.get(engine.contract.key_variable)
         prober = self.probers(engine.contract)
-        gate = Gate(daemon, prober, self.clock, container, change, engine, key, reporter, secrets, answers)
+        gate = Gate(daemon, prober, self.clock, container, change, engine, key, reporter, secrets, listener)
         return gate.pass_or_fail()
 
 

@@ -33,10 +33,21 @@ _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Seconds of an instance in this run: from its start to the end of its gate, and of the old container's stop."""
+    """Seconds of an instance in this run: from its start to the end of its gate, and of the old container's stop.
+    `rate`: GiB/s at which it read its weights.
+    """
 
     start: float | None = None
     stop: float | None = None
+    rate: float | None = None
+
+
+class Durations(dict[str, StepTimes]):
+    """By address."""
+
+    def note(self, address: str, **values: float) -> None:
+        """Set these fields of an instance. Each instance is noted by one thread at a time."""
+        self[address] = replace(self.get(address, StepTimes()), **values)
 
 
 @dataclass
@@ -221,6 +232,7 @@ def _note(
         applied = replace(applied, run=run)
     start = (Start(round(times.start, 1), spec.server.model),) if times.start is not None else ()
     stop = (round(times.stop, 1),) if times.stop is not None else ()
+    rate = (float(f"{times.rate:.3g}"),) if times.rate is not None else ()
     entries[change.address] = replace(
         applied,
         model=change.model,
@@ -228,6 +240,7 @@ def _note(
         spec=spec,
         starts=(*applied.starts, *start)[-REMEMBERED:],
         stops=(*applied.stops, *stop)[-REMEMBERED:],
+        rates=(*applied.rates, *rate)[-REMEMBERED:],
         over=None,
     )
 

@@ -258,9 +258,10 @@ class Engine(Protocol):
         files: ModelFiles,
         gpu: Gpu,
         companions: Mapping[str, ModelFiles] = NO_FILES,
+        rates: Sequence[float] = (),
     ) -> Forecast:
-        """The memory of a launch on GPUs of this kind. `companions`: the files of each, by its `model`. Raises Unknown,
-        with the reason.
+        """The memory and time of a launch on GPUs of this kind. `companions`: the files of each, by its `model`.
+        `rates`: GiB/s at which past starts on the host read their weights. Raises Unknown, with the reason.
         """
         ...
 
@@ -278,6 +279,10 @@ class Engine(Protocol):
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         """The latest stage that the log of a start shows."""
+        ...
+
+    def read_rate(self, log: Sequence[str], server: Server) -> float | None:
+        """GiB/s at which a start read its weights, without a download; None if the log does not show it yet."""
         ...
 
     def serves(self, log: Sequence[str]) -> bool:

@@ -36,6 +36,8 @@ class StartLog:
     """Tokens of a request in the printed concurrency."""
     vllm_version: str | None = None
     load_seconds: float | None = None
+    read_seconds: float | None = None
+    """The part of them that reading the weights' files took, without a download."""
     init_seconds: float | None = None
     """Profiling, allocating the cache, warming up."""
 

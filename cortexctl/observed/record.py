@@ -24,15 +24,15 @@ RECORD_VERSION = 1
 LONGEST_LABEL = 16 * 2**20
 LONGEST_TIME = 10**8
 """Seconds; no start takes three years."""
+FASTEST_DISK = 10**4
+"""GiB/s; no memory is that fast."""
 REMEMBERED = 5
 """Number of recorded starts and stops of an instance; older ones do not describe today's disks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that passed its gate: seconds from the daemon's start to the end of the gate, and the part of them that
-    loading weights took.
-    """
+    """A start that passed its gate: seconds from the daemon's start to the end of the gate, and the model it loaded."""
 
     seconds: float
     model: str
@@ -40,7 +40,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first.
+    """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first. `rates`: GiB/s
+    at which its starts read their weights, where a log showed it.
 
     `over`: the generation that still had the serving name when this one had passed its gate; None once the run is over.
     If a container of that generation still has the name, the run was killed in between, and this record is the newer
@@ -54,6 +55,7 @@ class Applied:
     spec: Spec
     starts: tuple[Start, ...] = ()
     stops: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
     over: int | None = None
 
     def is_ahead_of(self, generation: int) -> bool:
@@ -67,6 +69,11 @@ class HostRecord:
 
     host: str
     applied: Mapping[str, Applied] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Of all its starts."""
+        return tuple(rate for applied in self.applied.values() for rate in applied.rates)
 
     def by_current_names(self, moved: Mapping[str, str]) -> HostRecord:
         """By the models' current addresses; `moved` maps old names to new ones."""
@@ -105,7 +112,7 @@ def _spec(value: Any) -> Spec:
     return of_known_engine(spec_from_dict(value))
 
 
-_DECODER = Decoder({Spec: _spec, Start: _start}, may_lack={Applied: {"over"}})
+_DECODER = Decoder({Spec: _spec, Start: _start}, may_lack={Applied: {"over", "rates"}})
 
 
 def _can_be(applied: Applied) -> bool:
@@ -116,6 +123,7 @@ def _can_be(applied: Applied) -> bool:
         and 0 <= applied.generation <= MOST_GENERATIONS
         and 0 <= (applied.over or 0) <= MOST_GENERATIONS
         and all(0 <= seconds <= LONGEST_TIME for seconds in times)
+        and all(0 < rate <= FASTEST_DISK for rate in applied.rates)
     )
 
 
@@ -128,5 +136,6 @@ def _to_dict(applied: Applied) -> dict[str, Any]:
         "spec": spec_to_dict(applied.spec),
         "starts": [[s.seconds, s.model] for s in applied.starts],
         "stops": list(applied.stops),
+        **({"rates": list(applied.rates)} if applied.rates else {}),
         **({"over": applied.over} if applied.over is not None else {}),
     }

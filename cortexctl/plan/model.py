@@ -43,7 +43,7 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """Seconds. `by`: starts of other weights on this disk that the range relies on; 0: the disk is not measured."""
+    """Seconds. `by`: past starts on this host that show the rate of its disk; 0: it is not measured."""
 
     low: int
     high: int

@@ -80,6 +80,7 @@ class OtherEngine:
         files: ModelFiles,
         gpu: Gpu,
         companions: Mapping[str, ModelFiles] = NO_FILES,
+        rates: Sequence[float] = (),
     ) -> Forecast:
         raise Unknown("nobody knows how much it takes")
 
@@ -94,6 +95,9 @@ class OtherEngine:
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         return Stage("ready", log[-1], serves=True) if log and "ready" in log[-1] else None
+
+    def read_rate(self, log: Sequence[str], server: Server) -> float | None:
+        return None
 
     def serves(self, log: Sequence[str]) -> bool:
         return bool(log) and "ready" in log[-1]

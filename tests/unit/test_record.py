@@ -26,6 +26,7 @@ from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 from cortexctl.render.plan.phrases import cost_text
 from tests.applying import crash, stack, with_length
+from tests.fakes.container import FakeContainer
 from tests.fakes.faults import ALWAYS
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
@@ -41,7 +42,7 @@ def recorded(world: World, host: str = "here") -> HostRecord:
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:
-    applied = Applied("tiny", 2, 3, "run7", SPEC, (Start(31.5, "/models/tiny"),), (2.0,))
+    applied = Applied("tiny", 2, 3, "run7", SPEC, (Start(31.5, "/models/tiny"),), (2.0,), (1.2, 3.0))
     record = HostRecord("here", {"here/tiny.2": applied})
     assert record_from_label("here", record_to_label(record)) == record
 
@@ -88,6 +89,41 @@ def test_starts_of_other_weights_say_nothing(tmp_path: Path) -> None:
     world.apply(world.plan(stack(tmp_path, model_text())))
     (change,) = world.plan(stack(tmp_path, model_text(source='{ path = "much-larger" }'))).changes
     assert (change.action, change.cost.expected) == (Action.REPLACE, None)
+
+
+def test_an_apply_records_the_rate_at_which_a_start_read_its_weights(tmp_path: Path) -> None:
+    world = World("demo", "here")
+
+    def slow(container: FakeContainer) -> None:
+        world.prober.unhealthy.add(container.name)
+        container.log += ["Loading weights took 6.00 seconds", "Model loading took 15.0 GiB memory and 9.1 seconds"]
+
+    def healthy(duration: float) -> None:
+        sleep(duration)
+        if world.clock.at > began + 20:
+            world.prober.unhealthy.clear()
+
+    sleep, began = world.clock.sleep, world.clock.at
+    world.clock.sleep = healthy  # type: ignore[method-assign]
+    world.daemon().behaviours.append(slow)
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    assert recorded(world).applied["here/tiny"].rates == (2.5,)
+    assert recorded(world).rates == (2.5,)
+    world.apply(world.plan(stack(tmp_path, with_length(2048))))
+    assert recorded(world).rates == (2.5,)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "1e9", "true", '"1"', "NaN"])
+def test_a_rate_that_no_disk_has_makes_a_record_unreadable(rate: str) -> None:
+    applied = Applied("tiny", 1, 3, "run7", SPEC, rates=(2.5,))
+    label = record_to_label(HostRecord("here", {"here/tiny": applied}))
+    assert record_from_label("here", label.replace("2.5", rate)) == HostRecord("here")
+
+
+def test_a_record_of_an_earlier_release_has_no_rates() -> None:
+    record = HostRecord("here", {"here/tiny": Applied("tiny", 1, 3, "run7", SPEC)})
+    assert '"rates"' not in record_to_label(record)
+    assert record_from_label("here", record_to_label(record)).rates == ()
 
 
 def test_only_the_last_starts_are_remembered(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from cortexctl.engines.disk_rate import ASSUMED, disk_rate
 from cortexctl.engines.launch_forecast import StartForecast
+from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.instance.spec import Mount
 from cortexctl.observed.record import Applied, HostRecord, Start
 from cortexctl.plan.model import TimeRange
@@ -45,6 +48,36 @@ def test_the_time_for_weights_grows_with_them_and_is_assumed() -> None:
     assert small.source == "assumed"
 
 
+def test_the_log_of_a_start_shows_the_rate_of_the_disk() -> None:
+    assert rate_in("Loading weights took 5.00 seconds", "Model loading took 15.0 GiB memory and 9.1 seconds") == 3.0
+
+
+def test_each_gpu_has_a_part_of_the_weights() -> None:
+    log = ("Loading weights took 5.00 seconds", "Model loading took 15.0 GiB memory and 9.1 seconds")
+    assert rate_in(*log, tensor_parallel_size=2, pipeline_parallel_size=2) == 12.0
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        ("Model loading took 15.0 GiB memory and 9.1 seconds",),  # as with random weights, or after a download
+        ("Loading weights took 5.00 seconds",),  # its size is not known yet
+        ("Loading weights took 0.01 seconds", "Model loading took 0.1 GiB memory and 1.1 seconds"),
+        (),
+    ],
+    ids=["nothing read", "no size", "too short", "empty"],
+)
+def test_a_log_without_a_measured_read_shows_no_rate(log: tuple[str, ...]) -> None:
+    assert rate_in(*log) is None
+
+
+def test_a_measured_disk_replaces_the_assumed_rates() -> None:
+    assert disk_rate([]) == ASSUMED
+    measured = disk_rate([2.0, 3.0, 2.4])
+    assert (measured.low, measured.value, measured.high) == pytest.approx((1.0, 2.4, 4.5))
+    assert measured.source == "measured here"
+
+
 def test_a_past_start_narrows_the_time_for_other_weights() -> None:
     """What the stages beside them leave of it is the time for its weights: the rate of the disk."""
     past, other = start_of("qwen3-8b"), start_of("llama-3.1-70b", "H200x4", tensor_parallel_size=4)
@@ -61,7 +94,7 @@ def test_a_plan_shows_the_range_and_that_the_disk_is_not_measured() -> None:
     (change,) = plan(desired(chat=spec(max_model_len=8192)), observed()).changes
     assert change.cost.forecast is not None
     assert change.cost.forecast.by == 0
-    assert "forecast, the disk is not measured" in cost_text(change)
+    assert "forecast, disk not measured" in cost_text(change)
 
 
 def test_a_past_start_of_the_same_weights_replaces_the_forecast() -> None:
@@ -79,6 +112,27 @@ def test_past_starts_of_other_weights_show_the_disk() -> None:
     narrowed = ranges(new, replace(observed(running("chat", old)), records={"gpu-1": record}))
     assert (without.by, narrowed.by) == (0, 2)
     assert narrowed.high < without.high
+
+
+def test_the_rates_of_all_instances_of_a_host_show_its_disk() -> None:
+    """The instance itself has never started here."""
+    wanted = desired(chat=spec(max_model_len=8192))
+    other = replace(recorded(), applied={"gpu-1/other": applied("other", rates=(0.9, 1.1))})
+    without, narrowed = ranges(wanted, observed()), ranges(wanted, replace(observed(), records={"gpu-1": other}))
+    assert (without.by, narrowed.by) == (0, 2)
+    assert without.low < narrowed.low < narrowed.high < without.high
+
+
+def test_a_replacement_that_stops_first_includes_the_stop() -> None:
+    old = spec(max_model_len=4096)
+    wanted = desired(chat=spec("llama", gpus=(0, 1, 2, 3), tensor_parallel_size=4, max_model_len=8192))
+    never = HostRecord("gpu-1", {"gpu-1/chat": applied("chat", rates=(1.0,))})
+    stopped = HostRecord("gpu-1", {"gpu-1/chat": applied("chat", rates=(1.0,), stops=(3.0, 9.0))})
+    create = ranges(wanted, replace(observed(), records={"gpu-1": never}))
+    seen = observed(running("chat", old))
+    unknown, known = (ranges(wanted, replace(seen, records={"gpu-1": r})) for r in (never, stopped))
+    assert (unknown.low - create.low, unknown.high - create.high) == (0, old.stop_timeout)
+    assert (known.low - create.low, known.high - create.high) == (3, 9)
 
 
 def test_a_cache_of_compiled_graphs_on_a_mount_may_be_full() -> None:
@@ -102,5 +156,14 @@ def ranges(wanted: object, seen: object) -> TimeRange:
 
 
 def recorded(*starts: Start) -> HostRecord:
-    applied = Applied("chat", 1, 1, "run1", spec(max_model_len=4096), starts, (2.0,))
-    return HostRecord("gpu-1", {"gpu-1/chat": applied})
+    return HostRecord("gpu-1", {"gpu-1/chat": applied("chat", starts, stops=(2.0,))})
+
+
+def applied(
+    model: str, starts: tuple[Start, ...] = (), stops: tuple[float, ...] = (), rates: tuple[float, ...] = ()
+) -> Applied:
+    return Applied(model, 1, 1, "run1", spec(max_model_len=4096), starts, stops, rates)
+
+
+def rate_in(*log: str, **args: Any) -> float | None:
+    return Vllm().read_rate(log, spec(**args).server)

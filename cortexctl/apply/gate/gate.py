@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -60,6 +60,19 @@ Got = TypeVar("Got")
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """Functions that a gate calls. `answers`: the server has answered its first requests: from now on the gate only
+    waits until `stable_for` has passed. `reads`: with the GiB/s at which it read its weights, as its log shows.
+    """
+
+    answers: Callable[[], None] = lambda: None
+    reads: Callable[[float], None] = lambda _rate: None
+
+
+NO_LISTENER = Listener()
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One run of the gate over one container."""
 
@@ -73,8 +86,7 @@ class Gate:
     reporter: GateReporter
     secrets: tuple[str, ...] = ()
     """Values that must not be shown if the server writes them into its log."""
-    answers: Callable[[], None] = lambda: None
-    """Called when it has answered its first requests: from now on the gate only waits until `stable_for` has passed."""
+    listener: Listener = NO_LISTENER
 
     def pass_or_fail(self) -> str:
         """Process up, /health, served names, a smoke request, bounds, still up. Returns its answer and the address.
@@ -87,14 +99,14 @@ class Gate:
         self._names(reach)
         texts = [self._smoke(reach), self._bounds(reach)]
         self.reporter.stage(STAYS_UP)
-        self.answers()
+        self.listener.answers()
         self._stay_up(reach)
         answer = hidden("; ".join(s for s in texts if s), self.secrets)
         return f"{answer} at {reach.target}" if answer else f"at {reach.target}"
 
     def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.policy.gate, self.engine)
-        next_log, up_since, unread = LOG_EVERY, None, ""
+        next_log, up_since, unread, rate = LOG_EVERY, None, "", None
         self.reporter.stage(deadline.stage)
         while True:
             self._alive()
@@ -107,6 +119,7 @@ class Gate:
                 log, unread = self._log(LOG_TAIL)
                 if not unread:
                     deadline.update(log, waited)
+                    rate = self._read_rate(log) if rate is None else rate
                 self.reporter.stage(deadline.stage)
                 up_since = (up_since if up_since is not None else waited) if deadline.serves else None
             if up_since is not None and waited - up_since > REACHED_WITHIN and not status.startswith("status"):
@@ -117,6 +130,12 @@ class Gate:
                 cause = f"{stage}; {self._contract.health} at {reach.target}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach, POLL if waited < QUICK_START else WATCH_POLL)
+
+    def _read_rate(self, log: Sequence[str]) -> float | None:
+        rate = self.engine.read_rate(log, self._spec.server) if self._spec else None
+        if rate is not None:
+            self.listener.reads(rate)
+        return rate
 
     def _pause(self, reach: Reach, seconds: float = POLL) -> None:
         self.clock.sleep(SLOW_POLL if reach.is_slow else seconds)

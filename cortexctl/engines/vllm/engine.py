@@ -87,10 +87,11 @@ class Vllm:
         files: ModelFiles,
         gpu: Gpu,
         companions: Mapping[str, ModelFiles] = NO_FILES,
+        rates: Sequence[float] = (),
     ) -> Forecast:
         from cortexctl.engines.vllm.memory.prediction import forecast
 
-        return forecast(server, env, files, gpu, companions)
+        return forecast(server, env, files, gpu, companions, rates)
 
     def release_of(self, reference: str) -> str | None:
         return release_from_image(reference)
@@ -108,6 +109,15 @@ class Vllm:
 
         text, sign = latest(log)
         return Stage(text, sign, serves=text == SERVER_UP) if text else None
+
+    def read_rate(self, log: Sequence[str], server: Server) -> float | None:
+        if not any("eights took" in line for line in log):  # a start's log is read many times
+            return None
+        from cortexctl.engines.vllm.command.effective import effective
+        from cortexctl.engines.vllm.memory.startlog import read_start_log
+        from cortexctl.engines.vllm.start_time import read_rate
+
+        return read_rate(read_start_log(log), effective(server).args)
 
     def serves(self, log: Sequence[str]) -> bool:
         from cortexctl.engines.vllm.log.line import read_lines

@@ -8,13 +8,14 @@ slow part of compiling is one core's work, so a slower processor than that machi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from statistics import median
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from cortexctl.engines.disk_rate import ASSUMED, disk_rate
 from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import StartForecast
-from cortexctl.engines.measurement import Measurement
+from cortexctl.engines.measurement import Measurement, StartLog
 from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.defaults import whole_number
 from cortexctl.engines.vllm.memory.model_facts import Facts
@@ -34,23 +35,28 @@ FIRST_KERNELS = Estimate(4, 0, 15, "fitted")
 """Kernels that are built at their first use: samplers of the first runner, block-wise FP8. A new container has none."""
 OWN_KERNELS = Estimate(10, 0, 65, "fitted")
 """The same for experts, latent attention and states: 7 to 66 seconds at first, none later."""
-RATE = Estimate(1.0, 0.2, 4.0, "assumed")
-"""GiB/s at which weights are read: from a network's disk to a fast local one or the page cache."""
+
+SHORTEST = 0.1
+"""Seconds; the log has hundredths, and weights that are read faster show nothing about a disk."""
+
+
+def read_rate(log: StartLog, args: Mapping[str, Any]) -> float | None:
+    """GiB/s at which a start read its weights, without a download; None if the log has no such line, as with random
+    weights. `args`: those of the start; each of its GPUs has a part of the weights.
+    """
+    if not log.weights_gib or not log.read_seconds or log.read_seconds < SHORTEST:
+        return None
+    gpus = whole_number(args, "tensor_parallel_size", 1) * whole_number(args, "pipeline_parallel_size", 1)
+    return log.weights_gib * gpus / log.read_seconds
 
 
 def measured_rate(known: Iterable[Measurement], host: str) -> Estimate:
-    """The rate on this host in past starts, half as much to half as much again: the page cache may have been full or
-    empty. The assumed one without a measurement.
-    """
-    rates = [
-        m.log.weights_gib * whole_number(m.started.args, "tensor_parallel_size", 1) / m.log.load_seconds
-        for m in known
-        if host and m.host == host and m.log.weights_gib and m.log.load_seconds
-    ]
-    return Estimate(median(rates), 0.5 * min(rates), 1.5 * max(rates), "measured here") if rates else RATE
+    """The rate on this host in past starts; the assumed one if none is measured."""
+    rates = (read_rate(m.log, m.started.args) for m in known if host and m.host == host)
+    return disk_rate([rate for rate in rates if rate is not None])
 
 
-def start_time(facts: Facts, s: Settings, gpu: Gpu, read_gib: float, rate: Estimate = RATE) -> StartForecast:
+def start_time(facts: Facts, s: Settings, gpu: Gpu, read_gib: float, rate: Estimate = ASSUMED) -> StartForecast:
     """`read_gib`: of all weights, as their files have them."""
     wide = 1.0 if MEASURED.covers(s, gpu) else 2.0
     return StartForecast(

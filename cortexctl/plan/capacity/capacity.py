@@ -47,7 +47,8 @@ def room_for(
     for host in sorted({m.host for m in makings if m.after.container.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
-    room = _room(desired, observed.model_files, makings, holdings, anyway)
+    rates = {host: record.rates for host, record in observed.records.items()}
+    room = _room(desired, Forecaster(observed.model_files, rates), makings, holdings, anyway)
     return replace(room, changes=tuple(with_forecasts(changes, room.forecasts, observed)))
 
 
@@ -66,18 +67,17 @@ def room_in_stack(desired: Desired, files: FilesBySource) -> Room:
     for instance in desired.instances:
         if instance.spec.container.gpus:
             holdings.setdefault(instance.host, []).append(Holding(instance.address, instance.spec))
-    return _room(desired, files, makings, holdings)
+    return _room(desired, Forecaster(files), makings, holdings)
 
 
 def _room(
     desired: Desired,
-    files: FilesBySource,
+    forecaster: Forecaster,
     makings: Sequence[Making],
     holdings: dict[str, list[Holding]],
     anyway: Sequence[str] = (),
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
-    forecaster = Forecaster(files)
     foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, forecaster)
     lines = tuple(
         line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)

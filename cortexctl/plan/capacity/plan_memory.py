@@ -6,7 +6,7 @@ Nothing is guessed: an instance with unknown model files, GPU or arguments gets 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortexctl.dataclass import dataclass
@@ -36,10 +36,13 @@ class Making:
 
 
 class Forecaster:
-    """Forecasts from the known facts about models' files. Equal launches, as on many hosts, are computed once."""
+    """Forecasts from the known facts about models' files. Equal launches, as on many hosts, are computed once.
 
-    def __init__(self, files: FilesBySource) -> None:
-        self._files = files
+    `rates`: by host, the GiB/s at which past starts read their weights.
+    """
+
+    def __init__(self, files: FilesBySource, rates: Mapping[str, Sequence[float]] | None = None) -> None:
+        self._files, self._rates = files, rates or {}
         self._texts: dict[int, str] = {}
         self._known: dict[tuple[object, ...], Forecast | Unknown] = {}
 
@@ -53,8 +56,10 @@ class Forecaster:
         if files.problem:
             raise Unknown(files.problem)
         companions = companion_files(host.name, spec, self._files)
+        rates = tuple(self._rates.get(host.name, ()))
         key = (
             gpu,
+            rates,
             (spec.server.engine, spec.server.version),
             _text([spec.server.args, spec.server.extra_args, spec.container.env]),
             self._text_of(files),
@@ -63,7 +68,7 @@ class Forecaster:
         if key not in self._known:
             try:
                 engine = engine_of(spec.server)
-                self._known[key] = engine.forecast(spec.server, spec.container.env, files, gpu, companions)
+                self._known[key] = engine.forecast(spec.server, spec.container.env, files, gpu, companions, rates)
             except Unknown as why:
                 self._known[key] = why
         known = self._known[key]

@@ -1,11 +1,12 @@
-"""The time of a start that is not recorded: the range of the engine's forecast.
+"""The time of a start that is not recorded: the range of the engine's forecast, and of the stop before it.
 
-Past starts of other weights on the same disk narrow it. The bound of a change is not this: it stays the gate's.
+Past starts on the host narrow it: by the rates at which they read their weights, or else by their whole time. The bound
+of a change is not this: it stays the gate's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -33,20 +34,28 @@ def with_forecasts(
 
 
 def _range(change: Change, start: StartForecast, before: Forecast | None, observed: Observed) -> TimeRange:
-    """A replaced container's past starts give the rate of the disk, if their forecast is known, too. The stop counts
-    if one is recorded, and so does the time that the gate watches a started server.
+    """With the time that the gate watches a started server. Without a recorded rate, a replaced container's past starts
+    give that of the disk, if their forecast is known, too.
     """
-    applied = observed.record(change.host).applied.get(change.address)
-    old, watched = change.detail.before, change.detail.policy.gate.stable_for
+    record = observed.record(change.host)
+    applied, old = record.applied.get(change.address), change.detail.before
+    watched = change.detail.policy.gate.stable_for
     past = [s.seconds for s in applied.starts if old and s.model == old.server.model] if applied else []
-    by = len(past) if before and before.start and before.start.weights.value else 0
-    weights = start.weights
-    if before and before.start and by:
-        weights = start.weights_like(before.start, median(past) - watched)
+    by, weights = len(record.rates), start.weights
+    if not by and past and before and before.start and before.start.weights.value:
+        by, weights = len(past), start.weights_like(before.start, median(past) - watched)
     total = start.total(weights)
     low = start.total(weights, is_first=False).low if _may_keep_compiled(change) else total.low
-    beside = watched + (median(applied.stops) if applied and applied.stops and change.cost.down else 0)
-    return TimeRange(round(low + beside), round(total.high + beside), by)
+    soonest, latest = _stop(change, applied.stops if applied else ())
+    return TimeRange(round(low + watched + soonest), round(total.high + watched + latest), by)
+
+
+def _stop(change: Change, past: Sequence[float]) -> tuple[float, float]:
+    """The least and the most seconds until the old container has stopped: as recorded, or else up to its SIGKILL."""
+    old = change.detail.before
+    if not change.cost.down or old is None:
+        return 0, 0
+    return (min(past), max(past)) if past else (0, old.stop_timeout)
 
 
 def _may_keep_compiled(change: Change) -> bool:

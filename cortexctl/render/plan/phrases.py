@@ -138,10 +138,9 @@ def forecast_text(costs: Sequence[Cost]) -> str:
     if not ranges:
         return ""
     by, without = min(r.by for r in ranges), len(costs) - len(ranges)
-    disk = f"the disk as in {by} past {'start' if by == 1 else 'starts'}" if by else "the disk is not measured"
+    disk = f"disk measured in {by} past {'start' if by == 1 else 'starts'}" if by else "disk not measured"
     source = f"forecast, {disk}" + (f", unknown on {without}" if without else "")
-    stop = " plus the time to stop" if any(c.down and not c.stops for c in costs) else ""
-    return f"{about(min(r.low for r in ranges))} to {about(max(r.high for r in ranges))}{stop} ({source})"
+    return f"{about(min(r.low for r in ranges))} to {about(max(r.high for r in ranges))} ({source})"
 
 
 def rollout_text(rollout: Rollout) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from cortexctl.engines.disk_rate import disk_rate
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import STAGES, Forecast, ForecastRefusal, StageForecast, StartForecast, Unknown
@@ -25,20 +27,26 @@ _DIGITS = 4
 
 
 def forecast(
-    server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu, companions: Mapping[str, ModelFiles]
+    server: Server,
+    env: Mapping[str, str],
+    files: ModelFiles,
+    gpu: Gpu,
+    companions: Mapping[str, ModelFiles],
+    rates: Sequence[float],
 ) -> Forecast:
-    """The forecast for one launch. `companions`: the files of its draft model, by its name. Raises Unknown."""
-    return _shown(_budget(server, env, files, gpu, companions), server)
-
-
-def _budget(
-    server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu, companions: Mapping[str, ModelFiles]
-) -> Budget:
+    """The forecast for one launch. `companions`: the files of its draft model, by its name. `rates`: GiB/s
+    at which past starts on the host read their weights. Raises Unknown.
+    """
     args = effective(server).args
+    launch = BudgetInputs(args, gpu, server.version, env, disk_rate=disk_rate(rates))
+    return _shown(_budget(server, launch, files, companions), server)
+
+
+def _budget(server: Server, launch: BudgetInputs, files: ModelFiles, companions: Mapping[str, ModelFiles]) -> Budget:
     try:
-        facts = read_facts(files.config, args)
-        draft = read_draft(read_speculation(args, server.model), companions)
-        return budget(facts, BudgetInputs(args, gpu, server.version, env, headers_of(files, facts), draft))
+        facts = read_facts(files.config, launch.args)
+        draft = read_draft(read_speculation(launch.args, server.model), companions)
+        return budget(facts, replace(launch, headers=headers_of(files, facts), draft=draft))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):

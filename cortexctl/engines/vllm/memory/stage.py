@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from cortexctl.dataclass import dataclass
+from cortexctl.engines.disk_rate import ASSUMED
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool
@@ -14,7 +15,6 @@ from cortexctl.engines.vllm.memory.drafts import Draft
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.engines.vllm.memory.weights import Stage
-from cortexctl.engines.vllm.start_time import RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class BudgetInputs:
     measured: Measured = NOTHING_MEASURED
     free_gib: float | None = None
     """Free memory of the fullest GPU at start."""
-    disk_rate: Estimate = RATE
+    disk_rate: Estimate = ASSUMED
     """GiB/s at which the weights' files are read."""
     available_gib: float | None = None
     """Memory for the cache, if it is known: everything computed from it is exact."""

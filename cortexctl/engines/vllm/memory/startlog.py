@@ -82,7 +82,7 @@ def _messages(line: str) -> list[str]:
 
 
 def _read(lines: Sequence[str]) -> StartLog:
-    loaded, captured = _all(_LOADED, lines), _all(_CAPTURED, lines)
+    loaded, read, captured = (_all(pattern, lines) for pattern in (_LOADED, _LOAD_TIME, _CAPTURED))
     weights = _most(g[0] or g[2] for g in loaded)
     charged = _charged(lines, captured=bool(captured))
     parts = _sum(lines, weights, charged)
@@ -111,7 +111,8 @@ def _read(lines: Sequence[str]) -> StartLog:
         max_concurrency=float(concurrency) if concurrency else None,
         concurrency_len=int(length.replace(",", "")) if length else None,
         vllm_version=versions[0][0] or versions[0][1] if versions else None,
-        load_seconds=_most([*(g[1] for g in loaded), *(g[0] for g in _all(_LOAD_TIME, lines))]),
+        load_seconds=_most([*(g[1] for g in loaded), *(g[0] for g in read)]),
+        read_seconds=_most(g[0] for g in read),
         init_seconds=_most(g[0] for g in _all(_INIT, lines)),
     )
 
