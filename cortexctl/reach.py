@@ -39,6 +39,13 @@ class Reach(Protocol):
         """Whether each connection starts a program in the container: a client that polls should do so less often."""
         ...
 
+    @property
+    def needs_daemon(self) -> bool:
+        """Whether the last connection needed a request to the daemon: a client that polls should not do so more often
+        for a quick start.
+        """
+        ...
+
     def connect(self, seconds: float, announced: bytes = b"") -> Stream:
         """A connection to the server, made within this many seconds. `announced`: what the caller will send first. It
         holds no secret: a program inside the container may send it at once, from its command line.

@@ -56,6 +56,10 @@ class Daemon(Protocol):
 
     def state(self, container: str) -> ContainerState: ...
 
+    def endpoint(self, container: str) -> str:
+        """The URL of its server for clients; empty if it has none."""
+        ...
+
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines; with `this_run` none from before the container was last started."""
         ...

@@ -102,7 +102,7 @@ class PlannedHooks:
     def _endpoint(self, host: str, container: str) -> str:
         """The URL at which it can be reached now; empty if that is not known."""
         with suppress(CortexctlError):
-            return self.daemons.daemon(host).state(container).endpoint
+            return self.daemons.daemon(host).endpoint(container)
         return ""
 
     def _emit(self, event: Event) -> None:

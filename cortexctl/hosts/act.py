@@ -5,10 +5,12 @@ Every call is an "ensure", and none touches a container without our stack's labe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
 from cortexctl.hosts import http, lock, lock_volume, log, network, podman, read, record_volumes
@@ -24,12 +26,9 @@ from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import InPlace, Spec
-from cortexctl.observed.container_list import (
-    parse_endpoint,
-    parse_labels,
-)
-from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, LOGGED, PULLED, TOUCHED
+from cortexctl.observed.container_list import parse_endpoint, parse_labels
+from cortexctl.observed.container_state import ContainerState, parse_state
+from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, LOGGED, PULLED, STATED, TOUCHED
 from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
@@ -51,6 +50,10 @@ class DockerDaemon:
         """Name -> id of the containers that were created here. If a user renames a candidate, it must not keep running
         unnoticed.
         """
+        self._unstarted: dict[str, str] = {}
+        """Id -> network of those that were created here and not started yet."""
+        self._reaches: WeakValueDictionary[str, ContainerReach] = WeakValueDictionary()
+        """By id, as long as somebody uses them: each gets the inspections for the container's state, too."""
         self._first_runs: set[str] = set()
         """Ids of containers that were started here for the first time."""
         with reading(at, "its version"):
@@ -97,7 +100,8 @@ class DockerDaemon:
         with self._translated_errors(f"create {launch.name}"):
             try:
                 answer = self._api.create_container(launch.name, container_config(launch, restart))
-                self._created[launch.name] = CREATED(answer)["Id"]
+                id_ = self._created[launch.name] = CREATED(answer)["Id"]
+                self._unstarted[id_] = launch.spec.container.network
             except Refusal as cause:
                 if not podman.is_taken(cause) or not self._is_there(launch.name, spec):
                     raise
@@ -107,6 +111,10 @@ class DockerDaemon:
     def start(self, container: str) -> None:
         with self._translated_errors("start", container):
             container = self._created.get(container, container)
+            if (joined := self._unstarted.pop(container, "")) and not self._is_podman:
+                self._first_runs.add(container)
+                network.start_on(self._api, joined, container)
+                return
             inspected = self._ours(container)
             if inspected["State"].get("Paused"):
                 self._api.unpause(container)
@@ -188,16 +196,16 @@ class DockerDaemon:
     def state(self, container: str) -> ContainerState:
         with self._translated_errors("inspect", container):
             container = self._created.get(container, container)
-            inspected = TOUCHED(self._api.inspect_container(container))
-        state = inspected["State"]
-        return ContainerState(
-            running=bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
-            exit_code=int(state.get("ExitCode") or 0),
-            oom_killed=bool(state.get("OOMKilled")),
-            restarts=int(inspected.get("RestartCount") or 0),
-            error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
-            endpoint=parse_endpoint(inspected, self._at.host.address),
-        )
+            began = time.monotonic()
+            inspected = STATED(self._api.inspect_container(container))
+        if (reach := self._reaches.get(inspected["Id"])) is not None:
+            reach.saw(inspected, began)
+        return parse_state(inspected)
+
+    def endpoint(self, container: str) -> str:
+        with self._translated_errors("inspect", container):
+            inspected = TOUCHED(self._api.inspect_container(self._created.get(container, container)))
+        return parse_endpoint(inspected, self._at.host.address)
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without overwritten progress bars. For a first run this is the whole log: a busy daemon
@@ -222,8 +230,10 @@ class DockerDaemon:
             yield from self._unbroken(log.followed(pieces), wanted)
 
     def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
+        name = self._created.get(container, container)
+        if this_run and container in self._created and name in self._first_runs:
+            return log.Wanted(name, container, tail, tty=False)
         with self._translated_errors("read the log of", container):
-            name = self._created.get(container, container)
             inspected = LOGGED(self._api.inspect_container(name))
         since = log.started_at(inspected) if this_run and inspected["Id"] not in self._first_runs else None
         called, is_terminal = (
@@ -241,7 +251,8 @@ class DockerDaemon:
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
         id_ = self._created.get(container, container)
-        return ContainerReach(self._at.transport, id_, self._at.host.reach, self._forwards)
+        reach = self._reaches[id_] = ContainerReach(self._at.transport, id_, self._at.host.reach, self._forwards)
+        return reach
 
     def now(self) -> float:
         return http.daemon_time(self._at.transport)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from cortexctl.desired.stack import ReachMode
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
@@ -24,14 +26,21 @@ from cortexctl.reach import Stream
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
 NOT_PROVEN = "this machine's kernel shows no connection to its own address that ends in it"
+LOCATION_LASTS = 2.0
+"""Seconds for which a location on this machine is used again, while the kernel shows that its process runs. A client
+that polls a starting server needs no request to the daemon for each connection.
+"""
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading an answer raises that has another content than a daemon's."""
 TRIES = 3
 """Number of consecutive failed connections before the address is not tried again: each may take its time."""
 
 
 class ContainerReach:
-    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection is used, because a
-    restart gives it another process and another address. A program inside it needs neither: then the first connection
-    is made with its location in the list, if that is known (`listed`).
+    """Implements `reach.Reach` for one container, by its id. A restart gives it another process and another address: so
+    it is inspected before each connection is used, or this machine's kernel shows that the process of a recent
+    inspection still runs in it. A program inside it needs neither: then the first connection is made with its location
+    in the list, if that is known (`listed`).
     """
 
     def __init__(
@@ -46,6 +55,9 @@ class ContainerReach:
         self._host_address = host_address
         self._listed = listed
         self._endpoint = ""
+        self._seen: tuple[Mapping[str, Any], float] | None = None
+        self._known: tuple[Location, float] | None = None
+        """The last location, and the time of its inspection on the monotonic clock."""
         self._transport = transport
         self._container = container
         self._mode = mode
@@ -54,6 +66,7 @@ class ContainerReach:
         """Consecutive connections to its own address that failed."""
         self._announced = b""
         self._is_inside = False
+        self._needs_daemon = True
         self._target = "its port"
 
     @property
@@ -68,6 +81,14 @@ class ContainerReach:
     @property
     def is_slow(self) -> bool:
         return self._is_inside
+
+    @property
+    def needs_daemon(self) -> bool:
+        return self._needs_daemon
+
+    def saw(self, inspected: Mapping[str, Any], at: float) -> None:
+        """The daemon's answer to an inspection by another client of it, which began `at` on the monotonic clock."""
+        self._seen = inspected, at
 
     def connect(self, seconds: float, announced: bytes = b"") -> Stream:
         """Raises NotListening, PathFailed, TimeoutError."""
@@ -86,6 +107,12 @@ class ContainerReach:
         if listed is not None and self._starts_inside(listed):
             self._endpoint = listed.endpoint
             return self._from_inside(listed, end)
+        known = self._known_location()
+        self._needs_daemon = False
+        if known is not None and (direct := _by_its_address(known, end)) is not None:
+            connection, address = direct
+            return self._at(f"{address}:{known.port}", connection)
+        self._needs_daemon = True
         at, forwarded = self._located(end)
         if self._mode == "exec":
             return self._from_inside(at, end)
@@ -107,6 +134,28 @@ class ContainerReach:
         if self._forwards is not None:
             return not self._forwards.has_proof(at.id) and not self._forwards.pays(at.id)
         return not any(kernel.has_address(gateway) for _, gateway in at.addresses)
+
+    def _known_location(self) -> Location | None:
+        """Of a recent inspection. It is of use only if this machine's kernel confirms it."""
+        if self._mode == "exec" or self._forwards is not None or self._failed:
+            return None
+        oldest = time.monotonic() - LOCATION_LASTS
+        if self._known is None or self._known[1] < oldest:
+            if self._seen is None or self._seen[1] < oldest:
+                return None
+            try:
+                known = self._remember(*self._seen)
+            except UNREADABLE:
+                return None
+        else:
+            known = self._known[0]
+        return known if known.running else None
+
+    def _remember(self, inspected: Mapping[str, Any], at: float) -> Location:
+        location = parse_location(LOCATED(inspected), self._host_address)
+        self._endpoint = location.endpoint
+        self._known = location, at
+        return location
 
     def _located(self, end: float) -> tuple[Location, Forwarded | None]:
         """Where the container is, and a connection over a proven forward that ends there. It is opened before the
@@ -166,22 +215,20 @@ class ContainerReach:
         return connection
 
     def _location(self, seconds: float) -> Location:
+        began = time.monotonic()
         try:
             answer = get(self._transport, f"/containers/{self._container}/json", timeout=seconds)
-            inspected = LOCATED(read_answer(answer.body))
-            at = parse_location(inspected, self._host_address)
+            return self._remember(read_answer(answer.body), began)
         except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
                 raise NotListening("its container is gone") from cause
             raise PathFailed(cause.message) from cause
         except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
-        except (ValueError, TypeError, KeyError, AttributeError) as cause:
+        except UNREADABLE as cause:
             raise PathFailed(
                 f"the answer of the daemon at {self._transport.url} about its container cannot be read"
             ) from cause
-        self._endpoint = at.endpoint
-        return at
 
 
 def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:
@@ -192,8 +239,10 @@ def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | Non
     """
     if not kernel.runs_here(at.pid, at.id):
         return None
-    open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
-    if at.addresses and set(open_at.values()) == {False}:
+    open_at = kernel.listens(at.pid, ("127.0.0.1", *(own for own, _ in at.addresses)), at.port)
+    if open_at is None:
+        return None
+    if at.addresses and not any(open_at.values()):
         raise NotListening("its port refuses connections")
     for address, gateway in at.addresses:  # a server that listens only on its loopback is reached from inside
         if open_at[address]:

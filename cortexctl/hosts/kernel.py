@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,42 +40,49 @@ def has_address(address: str) -> bool:
     return True
 
 
-def listens(pid: int, address: str, port: int) -> bool | None:
-    """Whether a process listens at that address and port in the process's own network; None if that cannot be
-    determined.
+def listens(pid: int, addresses: Iterable[str], port: int) -> dict[str, bool] | None:
+    """For each address whether a process listens at it and that port, in the process's own network; None if that cannot
+    be determined. The tables are read once.
     """
-    open_at = _sockets(pid)
-    if open_at is None:
+    tables = _tables(pid)
+    if tables is None:
         return None
-    any_address = {address, "0.0.0.0", "::"}  # noqa: S104
-    return any(state == LISTEN and local[1] == port and local[0] in any_address for local, _, state in open_at)
+    at_port = f":{port:04X}"
+    open_at = {_address(local)[0] for local, _, state in _rows(tables) if state == LISTEN and local.endswith(at_port)}
+    on_all = not open_at.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
+    return {address: on_all or address in open_at for address in addresses}
 
 
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both addresses must appear there."""
+    ports = f":{theirs[1]:04X}", f":{ours[1]:04X}"
     for _ in range(_ATTEMPTS):
-        if (theirs, ours, ESTABLISHED) in (_sockets(pid) or ()):
-            return True
+        for local, remote, state in _rows(_tables(pid) or ()):
+            is_between = state == ESTABLISHED and local.endswith(ports[0]) and remote.endswith(ports[1])
+            if is_between and (_address(local), _address(remote)) == (theirs, ours):
+                return True
         time.sleep(_AGAIN)
     return False
 
 
-def _sockets(pid: int) -> list[tuple[Address, Address, str]] | None:
-    """(local, remote, state) of all TCP sockets of the network that a process is in."""
+def _tables(pid: int) -> list[str] | None:
+    """The texts with all TCP sockets of the network that a process is in."""
     folder = Path(f"/proc/{pid}/net")
     try:
-        texts = [(folder / "tcp").read_text()]
+        texts = [(folder / "tcp").read_text(encoding="ascii")]
         with suppress(FileNotFoundError):  # a kernel without IPv6 has none
-            texts.append((folder / "tcp6").read_text())
+            texts.append((folder / "tcp6").read_text(encoding="ascii"))
     except OSError:
         return None
-    return [entry for text in texts for entry in _entries(text)]
+    return texts
 
 
-def _entries(text: str) -> Iterator[tuple[Address, Address, str]]:
-    for line in text.splitlines()[1:]:
-        _, local, remote, state, *_ = line.split()
-        yield _address(local), _address(remote), state
+def _rows(tables: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """(local, remote, state) of each socket, as the kernel writes them."""
+    for text in tables:
+        for line in text.splitlines()[1:]:
+            _, local, remote, state, *_ = line.split(maxsplit=4)
+            yield local, remote, state
 
 
 def _address(text: str) -> Address:

@@ -120,6 +120,8 @@ TOUCHED = table(
     may=_OF_CONTAINER,
 )
 """The same answer, for a container that is about to be changed."""
+STATED = table(needs={"Id": _OF_CONTAINER["Id"], "State": _STATE}, may={"RestartCount": _INTEGER})
+"""The same answer, if only the state is needed."""
 LOCATED = table(needs={"Id": _OF_CONTAINER["Id"], "State": _STATE}, may=_OF_CONTAINER)
 """The same answer, for a container whose server is reached."""
 LOGGED = table(needs={"Id": _identifier}, may=_OF_CONTAINER)

@@ -85,12 +85,14 @@ def _started(host: Host, spec: Spec) -> tuple[Started, Facts | None, Gpu | None]
 
 
 def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
-    """The log of the container that passed the gate: under its serving name now, or under its own name."""
+    """The log of the container that passed the gate: one that this run created is known by its first name, and another
+    may have only its serving name now.
+    """
     daemon = daemons.daemon(change.host)
     try:
-        return list(daemon.logs(serving_name(change.model, change.detail.ordinal), LINES, this_run=True))
-    except DaemonError:
         return list(daemon.logs(container, LINES, this_run=True))
+    except DaemonError:
+        return list(daemon.logs(serving_name(change.model, change.detail.ordinal), LINES, this_run=True))
 
 
 def _predicted(facts: Facts, gpu: Gpu, spec: Spec, version: str) -> Predicted:

@@ -265,9 +265,8 @@ def test_start_stop_and_start_again(bench: Bench) -> None:
     name = created(bench)
     bench.daemon.start(name)
     bench.daemon.start(name)
-    state = bench.daemon.state(name)
-    assert state.running
-    assert state.endpoint.startswith("http://")
+    assert bench.daemon.state(name).running
+    assert bench.daemon.endpoint(name).startswith("http://")
     assert seen(bench, name).ports != ()
     logged(bench, name)  # before, it may not receive the signal
     bench.daemon.stop(name, 10)

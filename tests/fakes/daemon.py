@@ -242,8 +242,12 @@ class FakeDaemon:
             instance.exit_code,
             instance.oom_killed,
             instance.restarts,
-            endpoint=f"http://{instance.id}" if running else "",
         )
+
+    @faulty
+    def endpoint(self, container: str) -> str:
+        instance = self._find(container)
+        return f"http://{instance.id}" if instance is not None and instance.state == "running" else ""
 
     @faulty
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:

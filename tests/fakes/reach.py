@@ -19,6 +19,7 @@ class FakeReach:
     target: str
     broken: Callable[[], str] = lambda: ""
     is_slow: bool = False
+    needs_daemon: bool = True
 
     def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
         if why := self.broken():
@@ -34,6 +35,7 @@ class LoopbackReach:
 
     port: int
     is_slow: bool = False
+    needs_daemon: bool = True
 
     @property
     def target(self) -> str:
@@ -52,6 +54,7 @@ class BrokenReach:
 
     why: str = "no python3 can be run in its container"
     is_slow: bool = True
+    needs_daemon: bool = True
     target: str = "nowhere"
 
     def connect(self, seconds: float, _announced: bytes = b"") -> Stream:
@@ -64,6 +67,7 @@ class FailingReach:
 
     fault: OSError
     is_slow: bool = True
+    needs_daemon: bool = True
     target: str = "nowhere"
 
     def connect(self, seconds: float, _announced: bytes = b"") -> Stream:

@@ -206,7 +206,7 @@ def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
 
 def test_a_healthy_container_is_healthy_whatever_its_log_contains() -> None:
     diagnosed = seen(
-        stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]),
+        stated(ContainerState(running=True), this=[TOO_SMALL]),
         query=answering(HealthOutcome.HEALTHY),
     )
     assert diagnosed.is_well
@@ -218,7 +218,7 @@ def test_a_healthy_container_is_healthy_whatever_its_log_contains() -> None:
 
 
 def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
-    now = ContainerState(running=True, endpoint="http://x:1")
+    now = ContainerState(running=True)
     diagnosed = seen(stated(now, this=[TOO_SMALL]), query=answering(HealthOutcome.STATUS, 503))
     assert diagnosed.diagnosis is not None
     assert "runs; /health: status 503" in diagnosed_text(diagnosed, PLAIN)

@@ -82,7 +82,7 @@ def test_a_connection_is_seen_at_both_ends() -> None:
 def test_a_connection_to_a_listener_on_all_addresses_of_both_families_is_seen() -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listening:
         port = listening.getsockname()[1]
-        assert kernel.listens(os.getpid(), "127.0.0.1", port)
+        assert kernel.listens(os.getpid(), ["127.0.0.1"], port) == {"127.0.0.1": True}
         with socket.create_connection(("127.0.0.1", port)) as ours:
             assert kernel.ends_in(os.getpid(), ours.getsockname(), ("127.0.0.1", port))
 
@@ -90,9 +90,11 @@ def test_a_connection_to_a_listener_on_all_addresses_of_both_families_is_seen() 
 def test_a_listener_is_identified_by_address_and_port() -> None:
     with listener("127.0.0.3") as listening:
         port = listening.getsockname()[1]
-        assert kernel.listens(os.getpid(), "127.0.0.3", port)
-        assert not kernel.listens(os.getpid(), "127.0.0.4", port)
-    assert kernel.listens(2**31 - 1, "127.0.0.3", port) is None, "a process that does not exist has no known listeners"
+        shown = kernel.listens(os.getpid(), ["127.0.0.3", "127.0.0.4"], port)
+        assert shown == {"127.0.0.3": True, "127.0.0.4": False}
+    assert kernel.listens(2**31 - 1, ["127.0.0.3"], port) is None, (
+        "a process that does not exist has no known listeners"
+    )
 
 
 @pytest.mark.parametrize("pid", [0, -1, os.getpid(), 2**31 - 1], ids=["zero", "negative", "ours", "none"])
@@ -432,3 +434,64 @@ def test_a_program_that_writes_errors_without_end_is_given_up() -> None:
         begin(connection)
     assert not over.is_set()
     assert len(connection.errors) < 8192
+
+
+# ---- a location that is used again
+
+
+@pytest.mark.usefixtures("here")
+def test_a_client_that_polls_reads_the_location_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with reserved_port() as port, talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        for _ in range(3):
+            with pytest.raises(NotListening):
+                reach.connect(60)
+        with listener(port=port):
+            reach.connect(60).close()
+        assert daemon.requests == [f"/containers/{ID}/json"]
+        assert not reach.needs_daemon
+
+
+@pytest.mark.usefixtures("here")
+def test_an_inspection_by_others_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as listening, talking_daemon(tmp_path / "s", {}) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        reach.saw(inspection(), time.monotonic())
+        reach.connect(60).close()
+        assert daemon.requests == []
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("age", [0, 60], ids=["damaged", "old"])
+def test_an_inspection_by_others_that_is_old_or_unreadable_is_not_used(
+    age: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listener() as listening, talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        reach.saw(inspection() if age else {"Id": ID, "State": []}, time.monotonic() - age)
+        reach.connect(60).close()
+        assert daemon.requests == [f"/containers/{ID}/json"]
+
+
+def test_a_container_that_got_another_process_is_inspected_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was restarted: the kernel no longer shows the known process in it."""
+    processes = {1}
+    monkeypatch.setattr(kernel, "runs_here", lambda pid, _: pid in processes)
+    monkeypatch.setattr(kernel, "listens", lambda _pid, addresses, _port: dict.fromkeys(addresses, False))
+    with talking_daemon(tmp_path / "s", answers(inspection(Pid=1))) as daemon:
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        for _ in range(2):
+            with pytest.raises(NotListening, match="its port refuses"):
+                reach.connect(60)
+        assert len(daemon.requests) == 1
+        processes.clear()
+        daemon.answers |= answers(inspection(Running=False, Pid=0))
+        with pytest.raises(NotListening, match="does not run"):
+            reach.connect(60)
+        assert len(daemon.requests) == 2
+        assert reach.needs_daemon

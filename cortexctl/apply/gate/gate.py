@@ -29,6 +29,10 @@ WATCH_POLL = 0.5
 """Seconds between checks of a longer start, and while `stable_for` passes: many instances may be checked at the same
 time. Readiness is noticed within half a second, a death within a second.
 """
+FIRST_POLL, POLL_SHARE = 0.1, 0.2
+"""Seconds between the first checks of a server that this machine's kernel shows, so that a check costs the daemon
+nothing; then a share of the time that the start has taken, up to POLL. So a quick start is noticed quickly.
+"""
 QUICK_START = 3.0
 """Seconds after which a start counts as a longer one."""
 SLOW_POLL = 1.0
@@ -107,9 +111,14 @@ class Gate:
     def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.policy.gate, self.engine)
         next_log, up_since, unread, rate = LOG_EVERY, None, "", None
+        next_inspection = 0.0
         self.reporter.stage(deadline.stage)
         while True:
-            self._alive()
+            began = self.reporter.seconds
+            poll = POLL if began < QUICK_START else WATCH_POLL
+            if began >= next_inspection:
+                self._alive()
+                next_inspection = began + poll
             status = self._health(reach)
             if not status:
                 return
@@ -129,7 +138,7 @@ class Gate:
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
                 cause = f"{stage}; {self._contract.health} at {reach.target}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
-            self._pause(reach, POLL if waited < QUICK_START else WATCH_POLL)
+            self._pause(reach, poll if reach.needs_daemon else min(max(FIRST_POLL, POLL_SHARE * waited), poll))
 
     def _read_rate(self, log: Sequence[str]) -> float | None:
         rate = self.engine.read_rate(log, self._spec.server) if self._spec else None
