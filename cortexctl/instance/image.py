@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from cortexctl.dataclass import dataclass
 
@@ -27,6 +28,7 @@ class ImageReference:
         return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag or 'latest'}"
 
 
+@lru_cache(maxsize=256)
 def parse_image(text: str) -> ImageReference:
     """Split a reference that a person wrote. Raises ValueError."""
     reference = split_image(text)

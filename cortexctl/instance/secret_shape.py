@@ -27,27 +27,24 @@ _TOKEN = re.compile(
 _BEGINS = re.compile(r"^(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|AKIA|eyJ)|://[^/@\s]*@")
 """The prefixes alone, and a URL with credentials."""
 _URL_PASSWORD = re.compile(r"://[^/@\s:]*:(?!\$|\{\{|<)[^/@\s]+@|https?://(?!\$|\{\{|<)[^/@\s]+@")
-_USER_PASSWORD = re.compile(
+# Patterns for what few stacks have are texts: `re` compiles one when a value first needs it.
+_USER_AT_HOST = (
     r"(?<![\w./:@+-])(?!mailto:)([\w.+-]{1,64}:)(?!\$|\{\{|<)[^/@\s:]{3,256}@(?!sha(?:256|512):)(?=[A-Za-z0-9])"
 )
 """USER:PASSWORD@HOST without a scheme. An image's digest follows an @, too."""
-_SIGNED = re.compile(
-    r"[?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|sig|signature|auth|code|key|api_?key|password"
-    r"|(?:access_?|auth_?|id_?|sas_?)?token|(?:client_?)?secret)=(?!\$|\{\{|<)[^&\s'\"]{4,}",
-    re.IGNORECASE,
+_SIGNED = (
+    r"(?i)[?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|sig|signature|auth|code|key|api_?key|password"
+    r"|(?:access_?|auth_?|id_?|sas_?)?token|(?:client_?)?secret)=(?!\$|\{\{|<)[^&\s'\"]{4,}"
 )
-_BEARER = re.compile(r"\b(?:Bearer|Token)\s+(?=[A-Za-z0-9._~+/-]{0,40}[0-9A-Z_.~+/=-])[A-Za-z0-9._~+/=-]{4,}")
-_BEARER_ALONE = re.compile(r"\s*(?:authorization\s*[:=]\s*)?(?:bearer|token)\s+(?![$<{])\S+\s*", re.IGNORECASE)
-_BASIC_ALONE = re.compile(
-    r"\s*(?:authorization\s*[:=]\s*)?basic\s+(?=[A-Za-z+/_-]{0,80}[0-9])[A-Za-z0-9+/_-]{8,}={0,2}\s*", re.IGNORECASE
-)
-_BASIC = re.compile(r"\bBasic\s+([A-Za-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-")
-_CHAT_HOOK = re.compile(
-    r"//hooks\.slack\.com/(?:services|workflows|triggers)/|//(?:[a-z]+\.)?discord(?:app)?\.com/api/webhooks/"
+_BEARER = r"\b(?:Bearer|Token)\s+(?=[A-Za-z0-9._~+/-]{0,40}[0-9A-Z_.~+/=-])[A-Za-z0-9._~+/=-]{4,}"
+_BEARER_ALONE = r"(?i)\s*(?:authorization\s*[:=]\s*)?(?:bearer|token)\s+(?![$<{])\S+\s*"
+_BASIC_ALONE = r"(?i)\s*(?:authorization\s*[:=]\s*)?basic\s+(?=[A-Za-z+/_-]{0,80}[0-9])[A-Za-z0-9+/_-]{8,}={0,2}\s*"
+_BASIC = r"(?i)\bBasic\s+([A-Za-z0-9+/_-]{4,}={0,2})"
+_PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-"
+_CHAT_HOOK = (
+    r"(?i)//hooks\.slack\.com/(?:services|workflows|triggers)/|//(?:[a-z]+\.)?discord(?:app)?\.com/api/webhooks/"
     r"|//[a-z0-9.-]*webhook\.office\.com/webhook|//chat\.googleapis\.com/v1/spaces/|//api\.telegram\.org/bot"
-    r"|//[a-z0-9.-]*\.logic\.azure\.com[:/]|//hooks\.zapier\.com/hooks/",
-    re.IGNORECASE,
+    r"|//[a-z0-9.-]*\.logic\.azure\.com[:/]|//hooks\.zapier\.com/hooks/"
 )
 _ASSIGNED = re.compile(
     r"(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]{1,64})(?![A-Za-z0-9_.-])\\?[\"']?\s{0,3}[=:](?![=:/])\s{0,3}\\?[\"']?"
@@ -118,25 +115,25 @@ def may_be_secret(value: str) -> bool:
 @functools.lru_cache(maxsize=4096)
 def shape_of_secret(text: str) -> str:
     """Describes the secret that the text contains, recognised by its form; empty if there is none."""
-    if ("KEY" in text or "Key" in text) and _PRIVATE_KEY.search(text):
+    if ("KEY" in text or "Key" in text) and re.search(_PRIVATE_KEY, text):
         return "a private key"
     if _TOKEN.search(text):
         return "a token"
     if "://" in text and _URL_PASSWORD.search(text):
         return "a URL with a password"
-    if "@" in text and _USER_PASSWORD.search(text):
+    if "@" in text and re.search(_USER_AT_HOST, text):
         return "a user with a password"
-    if "//" in text and _CHAT_HOOK.search(text):
+    if "//" in text and re.search(_CHAT_HOOK, text):
         return "the URL of a chat service's hook"
-    if "=" in text and _SIGNED.search(text):
+    if "=" in text and re.search(_SIGNED, text):
         return "a signed URL"
     if not any(map(str.isspace, text)):
         return ""
     if (
-        _BASIC_ALONE.fullmatch(text)
-        or _BEARER_ALONE.fullmatch(text)
-        or _BEARER.search(text)
-        or any(map(_is_basic, _BASIC.findall(text)))
+        re.fullmatch(_BASIC_ALONE, text)
+        or re.fullmatch(_BEARER_ALONE, text)
+        or re.search(_BEARER, text)
+        or any(map(_is_basic, re.findall(_BASIC, text)))
     ):
         return "a header with credentials"
     return ""
@@ -185,8 +182,8 @@ def is_random(segment: str) -> bool:
 def without_tokens(text: str) -> str:
     """The text with *** in place of every secret that is recognised by its form: for messages that quote user input."""
     for pattern in (_URL_PASSWORD, _SIGNED, _BEARER, _TOKEN):
-        text = pattern.sub(_stars, text)
-    return _USER_PASSWORD.sub(r"\1***@", text)
+        text = re.sub(pattern, _stars, text)
+    return re.sub(_USER_AT_HOST, r"\1***@", text)
 
 
 def _stars(match: re.Match[str]) -> str:
@@ -211,6 +208,7 @@ def _is_basic(encoded: str) -> bool:
             return False
 
 
+@functools.lru_cache(maxsize=4096)
 def _kind_of_name(name: str) -> str:
     """Password: every value of this name is a secret; other: it is one unless it is a switch, a number or a path;
     empty: neither.

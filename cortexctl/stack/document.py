@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.dataclass import dataclass
@@ -150,7 +150,9 @@ def not_shown(path: str, what: str) -> UnreadableDocument:
     )
 
 
+@lru_cache(maxsize=1)
 def _values(path: str, text: str) -> dict[str, Any]:
+    """Cached for `validate`, which reads a file for the names of its environments and then for each of them."""
     if not text.strip():
         raise UnreadableDocument(
             error("CX101", f"{path} is empty", help="an empty stack is rejected; it never means: remove everything")
@@ -183,7 +185,7 @@ def _values(path: str, text: str) -> dict[str, Any]:
 
 def fit(document: Document) -> Document:
     """The same document. Raises UnreadableDocument for a valid file whose values no stack can contain."""
-    problem, loc = unfit(document.data)
+    problem, loc = _beyond_a_stack(document.data)
     if problem and not document.is_shown:
         raise not_shown(document.path, "stack")
     if problem:
@@ -197,19 +199,25 @@ def _check_halves(text: str) -> None:
     text.encode()
 
 
-def unfit(value: Any) -> tuple[str, Loc]:
-    """The first value in a JSON or TOML document that no stack can contain, and its place; both empty if there is
-    none.
-    """
+def unfit(value: Any) -> str:
+    """Why no stack can contain a value of a JSON or TOML document; empty if it can."""
+    problem, _ = _beyond_a_stack(value)
+    if problem:
+        return problem
+    try:
+        _check_halves(json.dumps(value, ensure_ascii=False, default=str))
+    except UnicodeEncodeError:
+        return f"contains {HALF}"
+    return ""
+
+
+def _beyond_a_stack(value: Any) -> tuple[str, Loc]:
+    """The first value that is too deep or too large, and its place; both empty if there is none."""
     for loc, inner in _values_in(value):
         if len(loc) > DEEPEST:
             return "is nested too deeply to be a stack", ()
         if type(inner) is int and abs(inner) > LARGEST_NUMBER:
             return "is a whole number of more than 64 bits", loc
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        return f"contains {HALF}", ()
     return "", ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error
@@ -23,7 +23,10 @@ def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
     yield from ((wrong, "") for wrong in _wrong_entries(document, exempt))
     checked: dict[Loc, str] = {}
     refused = set()
-    for data, is_file in ((document.data, False), (document.written, True)):
+    texts = [(document.data, False)]
+    if document.origins or document.data != document.written:
+        texts.append((document.written, True))
+    for data, is_file in texts:
         for loc, table, value in _texts((), data):
             written = loc if is_file else document.written_at(loc)
             if checked.get(written) == value:
@@ -60,16 +63,21 @@ def _why(loc: Loc, table: Any, value: str) -> str:
 
 def _texts(loc: Loc, value: Any) -> Iterator[tuple[Loc, Any, str]]:
     """(place, the table or list that contains it, text) of every text in a value."""
-    pairs: Sequence[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        pairs = [(key, inner) for key, inner in value.items() if loc or key != NOT_SECRET]
-    elif isinstance(value, list):
-        pairs = list(enumerate(value))
-    for step, inner in pairs:
-        if isinstance(inner, str):
-            yield (*loc, step), value, inner
-        else:
-            yield from _texts((*loc, step), inner)
+    waiting = [(loc, value)]
+    while waiting:
+        loc, value = waiting.pop()
+        pairs: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, dict):
+            pairs = [(key, inner) for key, inner in value.items() if loc or key != NOT_SECRET]
+        elif isinstance(value, list):
+            pairs = enumerate(value)
+        inside = []
+        for step, inner in pairs:
+            if isinstance(inner, str):
+                yield (*loc, step), value, inner
+            elif isinstance(inner, dict | list):
+                inside.append(((*loc, step), inner))
+        waiting += reversed(inside)
 
 
 def _exempt(document: Document) -> list[str]:

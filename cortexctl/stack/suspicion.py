@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,6 +89,7 @@ def _of_reference(source: str, value: str) -> str:
     return shape_of_secret(value) or (_of_text(value) if source != "file" else "")
 
 
+@lru_cache(maxsize=4096)
 def _of_variable(name: str, value: str) -> str:
     by_name = f"its name, {name}" if holds_secret(name, value) else ""
     return by_name or shape_of_secret(value) or ("a token" if may_be_secret(value) else "") or _of_text(value)

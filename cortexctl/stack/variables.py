@@ -201,7 +201,7 @@ def _checked(value: Any, kind: str, *, shown: bool) -> tuple[Any, str]:
     right = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
     if not right:
         return None, _not_a(kind, value, shown=shown)
-    problem, _ = unfit(value)
+    problem = unfit(value)
     return (None, f"its value {problem}") if problem else (value, "")
 
 
@@ -234,9 +234,11 @@ class _Filling:
             return {key: self.fill((*loc, key), inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.fill((*loc, index), inner) for index, inner in enumerate(value)]
-        if isinstance(value, str) and BEGIN.search(value):
+        if not isinstance(value, str) or "{" not in value:
+            return value
+        if BEGIN.search(value):
             return self._text(loc, value)
-        if isinstance(value, str) and (name := template_of_another_tool(value)) and not _OTHERS.intersection(loc):
+        if (name := template_of_another_tool(value)) and not _OTHERS.intersection(loc):
             self.diagnostics.append(_stays(name, self.document.place(loc)))
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 GIB = 2**30
 """Bytes."""
@@ -27,6 +28,7 @@ def short_seconds(text: str) -> float:
     return _milliseconds(text, 'write for example "500ms", "2s" or "1s500ms"') / 1000
 
 
+@lru_cache(maxsize=256)
 def _milliseconds(text: str, advice: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if not match or not any(match.groups()):

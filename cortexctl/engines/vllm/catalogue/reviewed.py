@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cache
 from pkgutil import get_data
@@ -187,6 +187,7 @@ def no_effect(option: str, release: str) -> NoEffect | None:
     return next((n for n in no_effects() if n.option == option and n.holds_in(release)), None)
 
 
-def refusals(option: str, release: str) -> Iterator[RefusedAtStart]:
+@cache
+def refusals(option: str, release: str) -> tuple[RefusedAtStart, ...]:
     """What the start-up code of this release refuses about an option."""
-    return (r for r in refused_at_start() if r.option == option and r.holds_in(release))
+    return tuple(r for r in refused_at_start() if r.option == option and r.holds_in(release))

@@ -5,6 +5,7 @@ Three verdicts are distinguished: the parser refuses it, start-up refuses what t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -160,13 +161,12 @@ def _usable(option: Option, text: str) -> str:
 
 def _limits(option: Option, value: Any, of: Release) -> Iterator[ArgumentIssue]:
     """Numbers that start-up refuses: by the bounds that the release declares, else by the reviewed ones."""
-    holds = {"ge": lambda v, b: v >= b, "gt": lambda v, b: v > b, "le": lambda v, b: v <= b, "lt": lambda v, b: v < b}
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    reviewed = [("ge", r.minimum) for r in refusals(option.name, of.version)]
-    reviewed += [("le", r.maximum) for r in refusals(option.name, of.version)]
+    at_start = refusals(option.name, of.version)
+    reviewed = [*(("ge", r.minimum) for r in at_start), *(("le", r.maximum) for r in at_start)]
     bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
-    if any(not holds[name](value, bound) for name, bound in bounds.items()):
+    if any(not getattr(operator, name)(value, bound) for name, bound in bounds.items()):
         text = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
         yield ArgumentIssue(
             option.name, "CX302", f"{option.name} = {value} is out of range", f"it must be {text}", about="value"
