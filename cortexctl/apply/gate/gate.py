@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from cortexctl.apply.events import Probe
 from cortexctl.apply.gate.deadline import Deadline
+from cortexctl.apply.gate.pacing import POLL, SLOW_POLL, WATCH_POLL, checks_every, inspects_every
 from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
@@ -23,20 +24,6 @@ from cortexctl.reach import Reach
 from cortexctl.text.shorten import shortened
 from cortexctl.text.units import show_bytes, show_seconds
 
-POLL = 0.25
-"""Seconds between checks in the first seconds of a start, and of a failing server. A check costs the daemon 1 ms."""
-WATCH_POLL = 0.5
-"""Seconds between checks of a longer start, and while `stable_for` passes: many instances may be checked at the same
-time. Readiness is noticed within half a second, a death within a second.
-"""
-FIRST_POLL, POLL_SHARE = 0.1, 0.2
-"""Seconds between the first checks of a server that this machine's kernel shows, so that a check costs the daemon
-nothing; then a share of the time that the start has taken, up to POLL. So a quick start is noticed quickly.
-"""
-QUICK_START = 3.0
-"""Seconds after which a start counts as a longer one."""
-SLOW_POLL = 1.0
-"""Seconds between checks if each request starts a program in the container, and after a failed route."""
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
@@ -115,10 +102,9 @@ class Gate:
         self.reporter.stage(deadline.stage)
         while True:
             began = self.reporter.seconds
-            poll = POLL if began < QUICK_START else WATCH_POLL
             if began >= next_inspection:
                 self._alive()
-                next_inspection = began + poll
+                next_inspection = began + inspects_every(began)
             status = self._health(reach)
             if not status:
                 return
@@ -138,7 +124,7 @@ class Gate:
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
                 cause = f"{stage}; {self._contract.health} at {reach.target}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
-            self._pause(reach, poll if reach.needs_daemon else min(max(FIRST_POLL, POLL_SHARE * waited), poll))
+            self._pause(reach, checks_every(began, needs_daemon=reach.needs_daemon))
 
     def _read_rate(self, log: Sequence[str]) -> float | None:
         rate = self.engine.read_rate(log, self._spec.server) if self._spec else None

@@ -4,7 +4,8 @@ one.
 
 from __future__ import annotations
 
-from cortexctl.apply.gate.gate import REACHED_WITHIN, SLOW_POLL
+from cortexctl.apply.gate.gate import REACHED_WITHIN
+from cortexctl.apply.gate.pacing import SLOW_POLL
 from cortexctl.apply.protocols import Clock
 from cortexctl.errors import NotListening, PathFailed
 from cortexctl.reach import Reach
