@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast attack fuzz bench bench-quick bench-memory lint types check schemas reference clean
+.PHONY: help setup lab demo test test-fast attack fuzz bench bench-quick bench-memory lint types check schemas catalogue reference clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -70,6 +70,9 @@ schemas: setup  ## write the published JSON Schemas again
 	@$(BIN)/cortexctl schema drift > schemas/drift.schema.json
 	@$(BIN)/cortexctl schema doctor > schemas/doctor.schema.json
 	@$(BIN)/cortexctl schema events > schemas/events.schema.json
+
+catalogue: setup  ## write reviewed.json again, after a change of reviewed.toml: what people know about vLLM's options
+	@$(BIN)/python -m tools.reviewed
 
 reference: setup  ## write the pages of docs/reference, the text of --help and the picture of the README again
 	@COLUMNS=80 $(BIN)/cortexctl --no-color --help > cortexctl/cli/help.txt

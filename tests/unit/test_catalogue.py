@@ -12,6 +12,7 @@ import lzma
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -26,6 +27,7 @@ from cortexctl.engines.vllm.catalogue.facts import Option, Span
 from cortexctl.engines.vllm.catalogue.reviewed import VALUE, Instead, Ranged
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release
+from tools.reviewed import GENERATED, WRITTEN, text_of
 
 CASES = Path(__file__).parent.parent / "cases" / "catalogue"
 FILE = Path(catalogue.__file__).with_name("catalogue.json")
@@ -330,6 +332,12 @@ def test_single_options_are_judged_as_the_release_judged_them(version: str) -> N
 
 
 # what only people know
+
+
+def test_the_program_reads_what_people_wrote() -> None:
+    tables = tomllib.loads(WRITTEN.read_text(encoding="utf-8"))
+    assert GENERATED.read_text(encoding="utf-8") == text_of(tables), "run make catalogue"
+    assert json.loads(GENERATED.read_bytes()) == tables
 
 
 def ranged() -> list[Any]:

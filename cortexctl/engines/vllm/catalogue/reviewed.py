@@ -1,8 +1,11 @@
-"""Facts about vLLM's command line that only people know: `reviewed.toml`, as typed values."""
+"""Facts about vLLM's command line that only people know: `reviewed.toml`, as typed values.
+
+`reviewed.json` has the same rows (`make catalogue`), and is read in a fortieth of the time.
+"""
 
 from __future__ import annotations
 
-import tomllib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cache
@@ -133,7 +136,10 @@ class Rendering(Ranged):
 
 @cache
 def _tables() -> dict[str, list[dict[str, Any]]]:
-    return tomllib.loads((get_data("cortexctl.engines.vllm.catalogue", "reviewed.toml") or b"").decode())
+    tables: dict[str, list[dict[str, Any]]] = json.loads(
+        get_data("cortexctl.engines.vllm.catalogue", "reviewed.json") or "{}"
+    )
+    return tables
 
 
 _T = TypeVar("_T", bound=Ranged)
