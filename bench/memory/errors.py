@@ -114,6 +114,7 @@ def _time(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
     numbers = f"{expected.value:.0f} ({expected.low:.0f} to {expected.high:.0f}) for {truth:.0f} s"
     yield "start-up time", 100 * (expected.value / truth - 1), numbers
     yield "range holds the time", float(not expected.low <= truth <= expected.high), numbers
+    yield "width of the time's range", expected.high - expected.low, numbers
 
 
 def _without_numbers(text: str) -> str:

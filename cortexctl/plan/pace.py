@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from heapq import heappop, heappush
 
 from cortexctl.dataclass import dataclass
-from cortexctl.plan.model import Plan
+from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import Pause, Place, StartContainer, Step
 
 Waits = Mapping[Place, Mapping[Place, int]]
@@ -17,11 +17,13 @@ Waits = Mapping[Place, Mapping[Place, int]]
 @dataclass(frozen=True, slots=True)
 class Pace:
     """`waves`: the addresses that start on the host, in order. Those of one wave start together if all starts take the
-    same time. `at_most`: seconds until all changes of the host are done, if no start shows progress.
+    same time. `at_most`: seconds until all changes of the host are done, if no start shows progress. `expected`: the
+    range of the same by past starts and forecasts; None if a start has neither.
     """
 
     waves: tuple[tuple[str, ...], ...]
     at_most: int
+    expected: tuple[int, int] | None = None
 
     @property
     def widest(self) -> int:
@@ -38,7 +40,46 @@ def paces(plan: Plan) -> dict[str, Pace]:
     for host, address in sorted((p for p in waits if p in starts), key=lambda p: begins[p]):
         waves[host].setdefault(begins[host, address], []).append(address)
     bounds = _bounds(waits, seconds, starts, plan.parallel_starts)
-    return {host: Pace(tuple(map(tuple, waves[host].values())), bound) for host, bound in bounds.items()}
+    expected = _expected(plan, waits, starts)
+    return {
+        host: Pace(tuple(map(tuple, waves[host].values())), bound, expected.get(host)) for host, bound in bounds.items()
+    }
+
+
+def _expected(plan: Plan, waits: Waits, starts: Collection[Place]) -> dict[str, tuple[int, int]]:
+    """By host: the least and the most seconds until its changes are done, if each start takes as long as expected."""
+    changes = {(c.host, c.address): c for c in plan.effective}
+    ranges = {place: expected_range(changes[place]) for place in starts if place in changes}
+    known = {host for host, _ in waits} - {host for host, _ in _behind(waits, {p for p in starts if not ranges.get(p)})}
+    ends: list[dict[str, int]] = []
+    for end in (0, 1):
+        pauses = {place: max(others.values(), default=0) for place, others in waits.items()}
+        seconds = {place: pauses[place] + (times[end] if (times := ranges.get(place)) else 0) for place in waits}
+        begins = _simulated(waits, seconds, starts, plan.parallel_starts)[0]
+        last: dict[str, int] = defaultdict(int)
+        for place in waits:
+            last[place[0]] = max(last[place[0]], begins[place] + seconds[place])
+        ends.append(last)
+    return {host: (ends[0][host], ends[1][host]) for host in known if ends[1][host]}
+
+
+def _behind(waits: Waits, places: Collection[Place]) -> set[Place]:
+    """These places, and all that wait for them."""
+    reached = set(places)
+    while more := {p for p, others in waits.items() if p not in reached and not reached.isdisjoint(others)}:
+        reached |= more
+    return reached
+
+
+def expected_range(change: Change) -> tuple[int, int] | None:
+    """The least and the most seconds of a change by its past starts or its forecast; None if it has neither. A stop
+    that is not recorded takes up to its own bound.
+    """
+    cost = change.cost
+    if cost.expected is None:
+        return (cost.forecast.low, cost.forecast.high) if cost.forecast else None
+    stop = (cost.at_most or 0) - change.detail.policy.gate.startup_timeout if cost.down and not cost.stops else 0
+    return cost.expected, cost.expected + max(stop, 0)
 
 
 class TimeLeft:

@@ -148,7 +148,7 @@ def test_the_heads_up_lists_the_outages() -> None:
     line = next(line for line in shown.splitlines() if line.startswith("**Heads-up:**"))
     for item in (
         "refused: 1 error below",
-        "`llama-70b` goes down on 12 hosts, at most",
+        "`llama-70b` goes down on 12 hosts for about 3m30s, at most",
         "`old-embedder` is removed from `gpu-3`",
         f"{UNREACHABLE}: `gpu-13`",
         "a partial plan: --target llama-&#42;",

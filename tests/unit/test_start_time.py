@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cortexctl.engines.disk_rate import ASSUMED, disk_rate
+from cortexctl.engines.estimate import summed
 from cortexctl.engines.launch_forecast import StartForecast
 from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.instance.spec import Mount
@@ -40,6 +41,21 @@ def test_what_was_not_measured_has_wider_ranges() -> None:
     known, other = start_of("qwen3-8b"), start_of("qwen3-8b", "L40S")
     assert other.compiling.high == 2 * known.compiling.high
     assert start_of("qwen3-8b", version="0.32.0").graphs.low == known.graphs.low / 2
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "version", "seconds"),
+    [
+        ("granite-4.0-h-small", "L40S", "0.26.0", 250.65),
+        ("qwen3.5-27b", "H100", "0.28.0", 203.23),
+        ("qwen3-8b", "H100", "0.8.5", 47.93),
+    ],
+)
+def test_published_starts_of_such_models_are_in_the_range(model: str, gpu: str, version: str, seconds: float) -> None:
+    """Logs of other cards: two hybrids and a dense model (tests/cases/memory/startlogs.toml)."""
+    start = start_of(model, gpu, version)
+    engine = summed(start.engine, start.compiling, start.graphs)
+    assert engine.low <= seconds <= engine.high
 
 
 def test_the_time_for_weights_grows_with_them_and_is_assumed() -> None:

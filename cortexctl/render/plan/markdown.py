@@ -14,6 +14,7 @@ from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan
+from cortexctl.plan.pace import expected_range
 from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.plan.content import (
     availability_lines,
@@ -29,7 +30,7 @@ from cortexctl.render.plan.folding import Block, cut, fold, listed
 from cortexctl.render.plan.markdown_detail import details
 from cortexctl.render.plan.memory import forecasts_by_address, memory_summary, unknown_number
 from cortexctl.render.plan.outcome import counted, good_news, nothing_to_do
-from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, reason_lines
+from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, range_text, reason_lines
 from cortexctl.render.sanitise import visible_plan
 
 MAX_BYTES = 60_000
@@ -139,9 +140,8 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
         remarks.append(f"this plan is refused: {counted(errors, 'error')} below")
     removed = [b for b in blocks if b.action is Action.REMOVE]
     down = [b for b in blocks if b.first.cost.down and b.action is not Action.REMOVE]
-    remarks += _some(
-        [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
-    )
+    outages = [f"{name} goes down on {_places(same)}{_time(same)}" for name, same in _by_name(down)]
+    remarks += _some(outages, "go down", level)
     remarks += _some(
         [f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level
     )
@@ -212,10 +212,16 @@ def _places(blocks: Sequence[Block]) -> str:
     return counted(len(hosts), "host") if len(hosts) > 3 else ", ".join(code(host, 60) for host in hosts)
 
 
-def _at_most(blocks: Sequence[Block]) -> str:
+def _time(blocks: Sequence[Block]) -> str:
+    """The expected range of all of them, unless one has neither a past start nor a forecast, and the bound of each."""
+    ranges = [expected_range(change) for b in blocks for change in b.changes]
+    known = [times for times in ranges if times]
+    expected = ""
+    if known and len(known) == len(ranges):
+        expected = f" for about {range_text(min(low for low, _ in known), max(high for _, high in known))}"
     seconds = max(b.first.cost.at_most or 0 for b in blocks)
     each = " each" if sum(len(b.hosts) for b in blocks) > 1 else ""
-    return f", {bound_text(seconds, each)}" if seconds else ""
+    return expected + (f", {bound_text(seconds, each)}" if seconds else "")
 
 
 def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:

@@ -140,7 +140,13 @@ def forecast_text(costs: Sequence[Cost]) -> str:
     by, without = min(r.by for r in ranges), len(costs) - len(ranges)
     disk = f"disk measured in {by} past {'start' if by == 1 else 'starts'}" if by else "disk not measured"
     source = f"forecast, {disk}" + (f", unknown on {without}" if without else "")
-    return f"{about(min(r.low for r in ranges))} to {about(max(r.high for r in ranges))} ({source})"
+    return f"{range_text(min(r.low for r in ranges), max(r.high for r in ranges))} ({source})"
+
+
+def range_text(low: float, high: float) -> str:
+    """Seconds, rounded as an estimate deserves."""
+    shortest, longest = about(low), about(high)
+    return shortest if shortest == longest else f"{shortest} to {longest}"
 
 
 def rollout_text(rollout: Rollout) -> str:
@@ -184,6 +190,7 @@ def host_cost_text(host: PlannedHost, changes: Sequence[Change], pace: Pace | No
         parts.append(
             f"{len(changes)} changes"
             + (f", {at_once} at a time" if starts > 1 else "")
+            + (f", about {range_text(*pace.expected)}" if pace.expected else "")
             + (f", {bound_text(pace.at_most)}" if pace.at_most else "")
         )
     if host.gpus_before or host.gpus_after:
