@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cortexctl.engines.gpu_models import parse_gpu
+from cortexctl.engines.gpu_table import MeasuredConstants
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
@@ -51,14 +53,22 @@ from tests.memory import budget_of, config_of
             "free memory",
             "(4.22/79.14 GiB) on startup is less than desired GPU memory utilization (0.9, 71.23 GiB)",
         ),
-        ("llama-3.1-70b", "H100", {}, "no memory", "No available memory for the cache blocks."),
-        ("llama-3.1-70b", "H100", {"max_model_len": -1}, "no memory", "No available memory for the cache blocks."),
+        ("llama-3.1-70b", "H100", {}, "weights", "torch.OutOfMemoryError: CUDA out of memory."),
+        ("llama-3.1-70b", "H200", {}, "no memory", "No available memory for the cache blocks."),
+        ("llama-3.1-70b", "H200", {"max_model_len": -1}, "no memory", "No available memory for the cache blocks."),
+        (
+            "qwen3-8b",
+            "H200:139.8",
+            {"gpu_memory_utilization": 0.999},
+            "free memory",
+            "Free memory on device cuda:0 (139.29/139.8 GiB) on startup is less than desired GPU memory utilization",
+        ),
         (
             "qwen3-8b",
             "L40S",
             {"available": 1.0, "max_model_len": 40960},
             "one request",
-            "(5.62 GiB KV cache is needed, which is larger than the available KV cache memory (1.00 GiB)",
+            "(5.62 GiB KV cache is needed, which is larger than the available KV cache memory (1.0 GiB)",
         ),
         (
             "qwen3-8b",
@@ -77,13 +87,44 @@ def test_a_refusal_is_foreseen(name: str, gpu: str, args: dict[str, Any], rule: 
     assert text in result.refusal.text
 
 
-def test_texts_are_those_of_the_release() -> None:
-    old = budget_of("qwen3-8b", "L40S", "0.10.0", available=1.0, max_model_len=40960)
-    assert old.refusal is not None
-    assert "models's max seq len" in old.refusal.text
-    oldest = budget_of("qwen2.5-7b", "L40S", "0.7.2", available=1.0)
-    assert oldest.refusal is not None
-    assert "larger than the maximum number of tokens that can be stored in KV cache (18720)" in oldest.refusal.text
+@pytest.mark.parametrize(
+    ("gpu", "version", "utilization", "verdict"),
+    [
+        ("H200:139.8", "0.26.0", 0.99, "starts"),
+        ("H200:139.8", "0.26.0", 0.997, "uncertain"),
+        ("H200:139.8", "0.26.0", 0.999, "refuses"),
+        ("H200:139.8", "0.9.0", 0.999, "starts"),
+        ("RTX4090", "0.26.0", 0.97, "starts"),
+        ("RTX4090", "0.26.0", 0.98, "uncertain"),
+        ("RTX4090", "0.26.0", 0.995, "refuses"),
+        ("H200:139.8x4", "0.26.0", 0.99, "uncertain"),
+        ("H200:139.8x4", "0.10.2", 0.99, "starts"),
+    ],
+)
+def test_an_idle_gpu_has_less_free_than_its_total(gpu: str, version: str, utilization: float, verdict: str) -> None:
+    ranks = 4 if gpu.endswith("x4") else 1
+    args = {"gpu_memory_utilization": utilization, "max_model_len": 2048, "tensor_parallel_size": ranks}
+    assert budget_of("qwen3-8b", gpu, version, **args).verdict == verdict
+
+
+def test_the_measured_free_memory_of_a_card_decides_instead_of_a_guess() -> None:
+    card = parse_gpu("H200:139.8")[0]
+    inputs = BudgetInputs({"gpu_memory_utilization": 0.99}, card, "0.26.0")
+    facts = read_facts(config_of("qwen3-8b"))
+    assert budget(facts, inputs).verdict == "starts"
+    with_display = replace(card, measured=MeasuredConstants(free_gib=137.2))
+    refusal = budget(facts, replace(inputs, gpu=with_display)).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.advice) == (
+        "free memory",
+        "gpu_memory_utilization = 0.98 is the maximum on an idle GPU",
+    )
+    assert "(137.2/139.8 GiB) on startup is less than" in refusal.text
+
+
+def test_weights_that_were_loaded_are_not_refused() -> None:
+    """The memory for the cache is given: they were loaded."""
+    assert budget_of("llama-3.1-70b", "H100", available=40.0, max_model_len=2048).verdict == "starts"
 
 
 @pytest.mark.parametrize(("tp", "refused"), [(1, False), (2, False), (4, False), (16, True)])

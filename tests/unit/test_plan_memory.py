@@ -77,7 +77,7 @@ def test_files_are_needed_of_new_and_old_instances_and_of_sharers_with_a_fixed_c
         (spec(gpus=(0, 1, 2), tensor_parallel_size=3), "heads"),
         (spec(max_model_len=99999), "length"),
         (spec(max_model_len=4096, max_num_seqs=512, max_num_batched_tokens=256), "batch"),
-        (spec("llama", max_model_len=4096), "no memory"),
+        (spec("llama", max_model_len=4096), "weights"),
         (spec(max_model_len=40960, gpu_memory_utilization=0.45), "one request"),
     ],
 )

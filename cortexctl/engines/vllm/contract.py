@@ -29,6 +29,8 @@ CONTRACT = Contract(
         "quantised split": ("its quantised weights cannot be split this way", "tensor_parallel_size"),
         "batch": ("its batch limits contradict each other", "max_num_batched_tokens"),
         "draft vocabulary": ("its draft model has another vocabulary", "speculative_config"),
+        "free memory": ("it requests more memory than an idle GPU has free", "gpu_memory_utilization"),
+        "weights": ("its weights do not fit on the GPU", "tensor_parallel_size"),
         "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
         "no memory": ("no memory is left for its KV cache", "gpu_memory_utilization"),
         "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),

@@ -122,27 +122,37 @@ def _swap(match: re.Match[str]) -> Message:
 
 def _device_out_of_memory(match: re.Match[str], before: Sequence[str]) -> Message:
     """The fix depends on the stage at which memory ran out: the last stage that the log shows before the error."""
+    return _out_of_memory(match.group(), *_by_stage(stage(before)))
+
+
+def _does_not_load(match: re.Match[str]) -> Message:
+    return _out_of_memory(match.group(), *_BY_LOADING)
+
+
+def _out_of_memory(text: str, while_: str, fix: str) -> Message:
+    """`text`: torch's error with its numbers."""
     numbers = re.search(
-        r"Tried to allocate ([\d.]+ \w+)\. .*?total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free",
-        match.group(),
+        r"Tried to allocate ([\d.]+ \w+)\. .*?total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free", text
     )
     amount = f" (it requested {numbers[1]} more; {numbers[3]} of {numbers[2]} were free)" if numbers else ""
-    other = re.search(r"Process \d+ has ([\d.]+) GiB memory in use", match.group())
+    other = re.search(r"Process \d+ has ([\d.]+) GiB memory in use", text)
     if other and float(other[1]) >= 1:
         return (
             f"GPU memory ran out{amount}: another process uses {other[1]} GiB of it",
             "stop the other process on that GPU (nvidia-smi shows it), or give the model other `gpus`",
         )
-    while_, fix = _by_stage(stage(before))
     return f"GPU memory ran out{while_}{amount}", fix
+
+
+_BY_LOADING = (
+    " while the weights were loaded: they do not fit",
+    "double args.tensor_parallel_size (and the model's gpus), or serve a quantised checkpoint",
+)
 
 
 def _by_stage(now: str) -> Message:
     if now.startswith(("loading weights", "downloading", "engine starting")):
-        return (
-            " while the weights were loaded: they do not fit",
-            "double args.tensor_parallel_size (and the model's gpus), or serve a quantised checkpoint",
-        )
+        return _BY_LOADING
     if now.startswith(("capturing", "graphs captured", "KV cache", "warming")):
         return (
             " while CUDA graphs were captured, after the KV cache was allocated",
@@ -181,8 +191,8 @@ PATTERNS = (
     computed(
         "cache-too-small-for-one-request",
         r"To serve at least one request with the models?'s max seq len \((?P<len>\d+)\),? \(?(?P<need>[\d.]+) "
-        r"GiB KV cache is "
-        r"needed, which is larger than the available KV cache memory \((?P<have>[\d.]+) GiB\)"
+        r"Gi?B KV cache is "
+        r"needed, which is larger than the available KV cache memory \((?P<have>[\d.]+) Gi?B\)"
         r"(?:.*estimated maximum model length is (?P<fits>\d+))?",
         _too_small_for_one,
     ),
@@ -268,6 +278,7 @@ PATTERNS = (
         r"an image or video needs \1 tokens, but a request may have only \2",
         r"set args.max_model_len to more than \1, or lower args.limit_mm_per_prompt",
     ),
+    computed("weights-do-not-fit", r"Failed to load model - not enough GPU memory\. .*", _does_not_load),
     Pattern(
         "device-out-of-memory",
         compiled(

@@ -12,6 +12,7 @@ from typing import Any
 
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.text.units import GIB
@@ -132,7 +133,7 @@ def _candidates(
     """(step, arguments, cost), cheapest first."""
     yield from _sequences(start, target)
     yield from _batches(start)
-    yield from _utilization(inputs, start)
+    yield from _utilization(inputs, start, gpus)
     yield from _kv(inputs, start)
     yield from _parallel(facts, start, gpus)
     yield from _weights(inputs, start)
@@ -158,11 +159,14 @@ def _batches(start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     return [(f"max_num_batched_tokens {n}", {"max_num_batched_tokens": n}, "long prompts start slower") for n in sizes]
 
 
-def _utilization(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
-    """Up to the free memory; if that is unknown, up to 95 %."""
+def _utilization(inputs: BudgetInputs, start: Budget, gpus: int) -> list[tuple[str, dict[str, Any], str]]:
+    """Up to the free memory; if that is unknown, up to 95 %, or what an idle GPU has free at least."""
     if inputs.gpu is None or not inputs.gpu.total_gib:
         return []
-    free = inputs.free_gib - MARGIN_GIB if inputs.free_gib is not None else 0.95 * inputs.gpu.total_gib
+    idle = free_when_idle(inputs.gpu, gpus)
+    free = min(0.95 * inputs.gpu.total_gib, idle.low if idle else inputs.gpu.total_gib)
+    if inputs.free_gib is not None:
+        free = inputs.free_gib - MARGIN_GIB
     most = int(free / inputs.gpu.total_gib * 100) / 100
     if most <= start.settings.utilization:
         return []

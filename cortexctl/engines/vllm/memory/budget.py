@@ -17,9 +17,17 @@ from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
 from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, uncounted_draft
 from cortexctl.engines.vllm.memory.headers import loaded_weights
+from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, numbers_of_8_bits, overhead_notes, transient
-from cortexctl.engines.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
+from cortexctl.engines.vllm.memory.refusals import (
+    Refusal,
+    Verdict,
+    is_too_long,
+    judge,
+    may_lack_free,
+    refused_before,
+)
 from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
@@ -252,11 +260,23 @@ def _verdict(
         stage_budgets,
         length,
         known_total=inputs.gpu is not None or inputs.available_gib is not None,
-        total_gib=inputs.gpu.total_gib if inputs.gpu else None,
+        free_gib=_free_for_weights(s, inputs),
     )
     if verdict == "starts" and is_too_long(s):  # permitted by an environment variable, or by another release
         return "uncertain", None
+    if verdict == "starts" and (doubt := may_lack_free(s, inputs.gpu, inputs.free_gib)):
+        return "uncertain", doubt
     return verdict, refusal
+
+
+def _free_for_weights(s: Settings, inputs: BudgetInputs) -> float | None:
+    """GiB of a GPU that weights can take; None where the memory for the cache is given, because they were loaded."""
+    if inputs.gpu is None or inputs.available_gib is not None:
+        return None
+    if inputs.free_gib is not None:
+        return inputs.free_gib
+    idle = free_when_idle(inputs.gpu, s.ranks_before_check)
+    return idle.high if idle else inputs.gpu.total_gib
 
 
 def _measured(value: float | None) -> Estimate | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.basis import KIND_OF_GPU, MEASURED
+from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.peak import peak
 from cortexctl.engines.vllm.memory.settings import Settings
@@ -169,7 +170,8 @@ def overhead_notes(facts: Facts, s: Settings, gpu: Gpu, free_gib: float | None) 
     if compiling >= WORTH_A_NOTE:
         yield f"a first start compiles: it leaves {compiling:.2f} GiB less for the cache than later ones"
     beside = beside_budget(facts, s, gpu)
-    left = (_free_when_idle(gpu) if free_gib is None else free_gib) - gpu.total_gib * s.utilization
+    idle = free_when_idle(gpu) if free_gib is None else None
+    left = (idle.value if idle else free_gib or 0.0) - gpu.total_gib * s.utilization
     if beside.high > max(left, 0.0):
         yield (
             f"CUDA graphs need {beside.low:.1f} to {beside.high:.1f} GiB beside the budget, where {max(left, 0.0):.1f} "
@@ -179,14 +181,6 @@ def overhead_notes(facts: Facts, s: Settings, gpu: Gpu, free_gib: float | None) 
 
 WORTH_A_NOTE = 0.1
 """GiB."""
-IDLE = 0.51
-"""GiB of an idle H200 that are not free."""
-
-
-def _free_when_idle(gpu: Gpu) -> float:
-    """GiB."""
-    measured = gpu.measured.free_gib if gpu.measured else None
-    return gpu.total_gib - IDLE if measured is None else measured
 
 
 def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:

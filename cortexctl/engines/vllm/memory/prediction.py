@@ -20,7 +20,7 @@ from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.instance.spec import Server
 from cortexctl.model_files.files import ModelFiles
 
-FITTED = {"one request", "no memory", "auto length"}
+FITTED = {"one request", "no memory", "auto length", "weights"}
 """Rules that depend on estimates; the others follow from config and arguments alone."""
 _DIGITS = 4
 """Decimal digits of a GiB: a tenth of a MiB."""

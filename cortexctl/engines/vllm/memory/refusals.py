@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cortexctl.dataclass import dataclass
+from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.vllm.memory import refusal_texts as texts
+from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
 from cortexctl.engines.vllm.memory.lengths import most_of_all_releases
 from cortexctl.engines.vllm.memory.model_facts import Facts
@@ -35,7 +38,21 @@ def refused_before(
     facts of its draft model, if they are known.
     """
     before_loading = _heads(facts, s) or _length(facts, s) or _split(facts, s) or _batch(s)
-    return before_loading or _vocabulary(facts, s, draft) or _free(s, gpu, free_gib)
+    before_loading = before_loading or _vocabulary(facts, s, draft)
+    if before_loading or free_gib is not None:
+        return before_loading or _free(s, gpu, free_gib)
+    idle = _idle(s, gpu)
+    return _free(s, gpu, idle.high, idle) if idle else None
+
+
+def may_lack_free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
+    """The refusal of a start that requests about as much as an idle GPU has free; None if free memory is known."""
+    idle = _idle(s, gpu) if free_gib is None else None
+    return _free(s, gpu, idle.low, idle) if idle else None
+
+
+def _idle(s: Settings, gpu: Gpu | None) -> Estimate | None:
+    return free_when_idle(gpu, s.ranks_before_check) if gpu else None
 
 
 def _vocabulary(facts: Facts, s: Settings, draft: Facts | None) -> Refusal | None:
@@ -67,10 +84,8 @@ def _length(facts: Facts, s: Settings) -> Refusal | None:
     if not s.behaviour.known and s.max_model_len <= most_of_all_releases(facts.lengths):
         return None
     longest = s.longest
-    text = (
-        f"User-specified max_model_len ({s.max_model_len}) is greater than the derived max_model_len "
-        f"({longest.key}={longest.derived} or model_max_length={facts.lengths.model_max_length or None} in model's "
-        "config.json). To allow overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+    text = texts.too_long(
+        s.behaviour, s.max_model_len, longest.key, longest.derived, facts.lengths.model_max_length or None
     )
     return Refusal("length", text, f"max_model_len = {longest.most} is the maximum")
 
@@ -138,94 +153,64 @@ def _batch(s: Settings) -> Refusal | None:
     return None
 
 
-def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
-    """V1 checks free memory; V0 did not."""
-    if free_gib is None or gpu is None or s.kv_bytes or not s.engine_v1:
+def _free(s: Settings, gpu: Gpu | None, free_gib: float | None, idle: Estimate | None = None) -> Refusal | None:
+    """V1 checks free memory from 0.9.1 on; V0 did not. `idle`: of an idle GPU, where free memory is not known."""
+    checks = s.engine_v1 and (s.behaviour.since(0, 9, 1) or not s.behaviour.known)
+    if free_gib is None or gpu is None or s.kv_bytes or not checks or free_gib >= gpu.total_gib * s.utilization:
         return None
-    requested_gib = gpu.total_gib * s.utilization
-    if free_gib >= requested_gib:
-        return None
-    device = " cuda:0" if s.behaviour.since(0, 12, 1) or not s.behaviour.known else ""
-    text = (
-        f"Free memory on device{device} ({free_gib:.2f}/{gpu.total_gib:.2f} GiB) on startup is less than desired GPU "
-        f"memory utilization ({s.utilization}, {requested_gib:.2f} GiB). Decrease GPU memory utilization or reduce GPU "
-        "memory used by other processes."
-    )
+    free_gib = idle.value if idle else free_gib
+    when = "on an idle GPU" if idle else "with the memory that is free now"
+    text = texts.not_free(s.behaviour, free_gib, gpu.total_gib, s.utilization)
     most = int(free_gib / gpu.total_gib * 100) / 100
-    return Refusal(
-        "free memory", text, (f"gpu_memory_utilization = {most:.2f} is the maximum with the memory that is free now")
-    )
+    return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the maximum {when}")
 
 
 def judge(
-    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool, total_gib: float | None = None
+    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool, free_gib: float | None = None
 ) -> tuple[Verdict, Refusal | None]:
-    """From the memory left for the cache. "uncertain": the range of the estimate includes both answers. `total_gib`: of
-    a GPU.
+    """From the memory left for the cache. "uncertain": the range of the estimate includes both answers. `free_gib`: of
+    a GPU before weights are loaded, if it is known.
     """
     if not known_total:
         return "unknown", None
-    worst = [(_short(s, stage, length, stage.available.value, total_gib), stage) for stage in stages]
-    refusal = next((r for r, _ in worst if r), None)
+    worst = (_short(s, stage, length, stage.weights.value, stage.available.value, free_gib) for stage in stages)
+    refusal = next((r for r in worst if r), None)
     if refusal is None:
-        close = any(_short(s, stage, length, stage.available.low) for stage in stages)
+        close = any(_short(s, p, length, p.weights.high, p.available.low, free_gib) for p in stages)
         return ("uncertain", None) if close else ("starts", None)
-    sure = any(_short(s, stage, length, stage.available.high) for stage in stages)
+    sure = any(_short(s, p, length, p.weights.low, p.available.high, free_gib) for p in stages)
     return ("refuses", refusal) if sure else ("uncertain", refusal)
 
 
 def _short(
-    s: Settings, stage: StageBudget, length: int, available_gib: float, total_gib: float | None = None
+    s: Settings, stage: StageBudget, length: int, weights_gib: float, available_gib: float, free_gib: float | None
 ) -> Refusal | None:
+    if free_gib is not None and weights_gib > free_gib:
+        return Refusal("weights", texts.DOES_NOT_LOAD, "a quantised checkpoint, or more GPUs")
     if not stage.pool.groups:
         return None
     available = available_gib * GIB
     if s.blocks_override:
         available = float(s.blocks_override * stage.pool.block_bytes)
     if available <= 0:
-        text = (
-            "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the "
-            "engine."
-        )
-        is_in_vain = total_gib is not None and stage.spent > total_gib
+        is_in_vain = free_gib is not None and stage.spent > free_gib
         more = "a quantised checkpoint" if is_in_vain else "a larger gpu_memory_utilization"
-        return Refusal("no memory", text, f"{more}, or more GPUs")
+        return Refusal("no memory", texts.no_memory(s.behaviour, v1=s.engine_v1), f"{more}, or more GPUs")
     if not s.engine_v1:
         return _short_v0(stage, length, available)
     longest = stage.pool.longest(available, max(length, 1))
     if s.auto_length:
-        return None if longest else Refusal("auto length", _NO_LENGTH, "a larger gpu_memory_utilization")
+        return None if longest else Refusal("auto length", texts.NO_LENGTH, "a larger gpu_memory_utilization")
     needed = stage.pool.needed(length)
     room = stage.pool.checked(available)
     if needed <= room:
         return None
-    models = "model's" if s.behaviour.since(0, 20) else "models's"
-    estimate = (
-        f"Based on the available memory, the estimated maximum model length is {longest}. "
-        if longest and s.behaviour.prints_estimate
-        else ""
-    )
-    text = (
-        f"To serve at least one request with the {models} max seq len ({length}), ({needed / GIB:.2f} GiB KV cache is "
-        f"needed, which is larger than the available KV cache memory ({room / GIB:.2f} GiB). {estimate}Try increasing "
-        "`gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine."
-    )
+    text = texts.one_request(s.behaviour, length, needed, room, longest)
     return Refusal("one request", text, f"max_model_len = {longest} fits" if longest else "", longest)
-
-
-_NO_LENGTH = (
-    "Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token. Try increasing "
-    "`gpu_memory_utilization`."
-)
 
 
 def _short_v0(stage: StageBudget, length: int, available: float) -> Refusal | None:
     room = stage.pool.blocks(available) * stage.pool.block_size
     if length <= room:
         return None
-    text = (
-        f"The model's max seq len ({length}) is larger than the maximum number of tokens that can be stored in KV "
-        f"cache ({room}). Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the "
-        "engine."
-    )
-    return Refusal("one request", text, f"max_model_len = {room} fits", room)
+    return Refusal("one request", texts.more_than_blocks(length, room), f"max_model_len = {room} fits", room)

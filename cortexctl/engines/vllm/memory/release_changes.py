@@ -80,10 +80,6 @@ class Behaviour:
         return 128 if self.since(0, 13) else 64
 
     @property
-    def prints_estimate(self) -> bool:
-        return self.since(0, 8, 5)
-
-    @property
     def absorbed(self) -> str:
         """The memory that latent attention adds to its weights after loading."""
         if self.since(0, 7, 4) or self.since(0, 8):

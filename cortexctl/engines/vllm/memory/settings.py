@@ -82,6 +82,11 @@ class Settings:
         return kv_size(self.kv_dtype) or float(self.model_bytes)
 
     @property
+    def ranks_before_check(self) -> int:
+        """Ranks that have set up NCCL when free memory is checked; 1 where the check is first."""
+        return 1 if self.behaviour.counts_nccl else self.tp * self.pp
+
+    @property
     def in_flight(self) -> int:
         """Tokens that are scheduled and not finished: a batch, or from 0.26 on one for every batch in progress. The
         second model runner holds one more than stages; asynchronous scheduling on one stage holds two.
