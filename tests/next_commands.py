@@ -83,7 +83,7 @@ def command_line(world: World, folder: Path, environment: Mapping[str, str]) -> 
     daemons = OpenDaemons(world.daemons.by_host)
 
     @contextmanager
-    def open_hosts(*_: Any) -> Iterator[OpenDaemons]:
+    def open_hosts(*_: Any, **__: Any) -> Iterator[OpenDaemons]:
         yield daemons
 
     def performer(owner: str, _path: str, _choice: StackChoice, _daemons: Any, log: Any) -> Performer:

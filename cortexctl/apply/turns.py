@@ -11,12 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from cortexctl.plan.action import Action
+from cortexctl.plan.action import NEW
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import UNNOTICED, Place, StartContainer, Step
-
-_NEW = {Action.CREATE, Action.START}
-"""Actions that start a container while no other one of the instance serves."""
 
 
 class Turns:
@@ -28,7 +25,7 @@ class Turns:
         self.done: set[str] = set()
         self._limit = plan.parallel_starts
         self._starting = {s.place for s in plan.steps if isinstance(s.task, StartContainer)}
-        self._new = {(c.host, c.address) for c in plan.changes if c.action in _NEW}
+        self._new = {(c.host, c.address) for c in plan.changes if c.action in NEW}
         self._answering: set[Place] = set()
         """New instances that have answered their first requests."""
         self._pending: dict[str, Step] = {}

@@ -30,6 +30,10 @@ class Action(StrEnum):
         return ["remove", "create"] if self is Action.REPLACE else [self.value]
 
 
+NEW = frozenset({Action.CREATE, Action.START})
+"""Actions that start a container while no other one of the instance serves."""
+
+
 class ReasonCode(StrEnum):
     NEW = "new"
     GONE = "gone"

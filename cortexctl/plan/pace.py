@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from heapq import heappop, heappush
 
 from cortexctl.dataclass import dataclass
+from cortexctl.plan.action import NEW
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import Pause, Place, StartContainer, Step
 
+NONE_WATCHED: Mapping[Place, int] = {}
 Waits = Mapping[Place, Mapping[Place, int]]
 """In the order of the steps: the changes that each change waits for directly, and the pause after each in seconds."""
 
@@ -55,7 +57,7 @@ def _expected(plan: Plan, waits: Waits, starts: Collection[Place]) -> dict[str, 
     for end in (0, 1):
         pauses = {place: max(others.values(), default=0) for place, others in waits.items()}
         seconds = {place: pauses[place] + (times[end] if (times := ranges.get(place)) else 0) for place in waits}
-        begins = _simulated(waits, seconds, starts, plan.parallel_starts)[0]
+        begins = _simulated(waits, seconds, starts, plan.parallel_starts, _watched(plan))[0]
         last: dict[str, int] = defaultdict(int)
         for place in waits:
             last[place[0]] = max(last[place[0]], begins[place] + seconds[place])
@@ -83,13 +85,16 @@ def expected_range(change: Change) -> tuple[int, int] | None:
 
 
 class TimeLeft:
-    """The rest of a run, as if each change took the time that its past starts did."""
+    """The rest of a run, as if each change took the time that its past starts did. At their end the gate's `stable_for`
+    passes: meanwhile another new instance may start.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._waits, self._limit = _waits(plan), plan.parallel_starts
         self._starts = frozenset(s.place for s in plan.steps if isinstance(s.task, StartContainer))
         self._pauses = {place: max(pauses.values(), default=0) for place, pauses in self._waits.items()}
         self._expected = {(c.host, c.address): c.cost.expected for c in plan.effective}
+        self._watched = _watched(plan)
 
     def expected(self, place: Place) -> int | None:
         """Seconds of a whole change that starts a container; None if no past start is known."""
@@ -106,7 +111,13 @@ class TimeLeft:
                 return None
             pause = 0 if place in elapsed else self._pauses[place]
             left[place] = pause + max(round((expected or 0) - elapsed.get(place, 0)), 0)
-        return _simulated(self._waits, left, self._starts, self._limit)[1]
+        return _simulated(self._waits, left, self._starts, self._limit, self._watched)[1]
+
+
+def _watched(plan: Plan) -> dict[Place, int]:
+    """The new instances, and the seconds at the end of each gate in which another one of them may start."""
+    new = (c for c in plan.effective if c.action in NEW)
+    return {(c.host, c.address): c.detail.policy.gate.stable_for for c in new}
 
 
 def _waits(plan: Plan) -> Waits:
@@ -182,27 +193,68 @@ def _in_turn(waits: Waits) -> list[Place]:
     return sorted(waits, key=lambda place: begins[place])
 
 
-def _simulated(
-    waits: Waits, seconds: Mapping[Place, int], starts: Collection[Place], limit: int
-) -> tuple[dict[Place, int], int]:
-    """When each change begins, and when the last one ends, if each takes its `seconds` (0 if it is not named) and at
-    most `limit` of a host's `starts` run at a time.
-    """
-    order = {place: number for number, place in enumerate(waits)}
-    places = list(waits)
-    left = {place: len(others) for place, others in waits.items()}
+def _followers(waits: Waits) -> Mapping[Place, list[Place]]:
+    """For each change, those that wait for it."""
     behind: dict[Place, list[Place]] = defaultdict(list)
     for place, others in waits.items():
         for other in others:
             behind[other].append(place)
+    return behind
+
+
+class _Slots:
+    """Who has a turn to start, at most `limit` on a host. A new instance that has answered leaves its turn, but only to
+    the next new one, as in `apply.turns`. `watched`: the new instances.
+    """
+
+    def __init__(self, limit: int, watched: Collection[Place]) -> None:
+        self._limit, self._watched = limit, watched
+        self._starting: dict[str, set[Place]] = defaultdict(set)
+        self._answering: dict[str, set[Place]] = defaultdict(set)
+
+    def is_free(self, place: Place) -> bool:
+        taken = len(self._starting[place[0]])
+        return taken - (len(self._answering[place[0]]) if place in self._watched else 0) < self._limit
+
+    def take(self, place: Place) -> None:
+        self._starting[place[0]].add(place)
+
+    def answers(self, place: Place) -> None:
+        self._answering[place[0]].add(place)
+
+    def leave(self, place: Place) -> None:
+        """It has ended. A change without a turn has none to leave."""
+        self._starting[place[0]].discard(place)
+        self._answering[place[0]].discard(place)
+
+
+def _simulated(
+    waits: Waits,
+    seconds: Mapping[Place, int],
+    starts: Collection[Place],
+    limit: int,
+    watched: Mapping[Place, int] = NONE_WATCHED,
+) -> tuple[dict[Place, int], int]:
+    """When each change begins, and when the last one ends, if each takes its `seconds` (0 if it is not named) and at
+    most `limit` of a host's `starts` run at a time. `watched`: the new instances, and the seconds at the end of each in
+    which it leaves its turn to the next one of them.
+    """
+    order = {place: number for number, place in enumerate(waits)}
+    places = list(waits)
+    left = {place: len(others) for place, others in waits.items()}
+    behind = _followers(waits)
     begins: dict[Place, int] = {}
-    ends: list[tuple[int, int]] = []
+    events: list[tuple[int, bool, int]] = []
+    """Of each change that runs: when, whether it ends or has answered, and its number."""
     queues: dict[str, list[int]] = defaultdict(list)
-    running: Counter[str] = Counter()
+    slots = _Slots(limit, watched)
 
     def begin(place: Place, now: int) -> None:
         begins[place] = now
-        heappush(ends, (now + seconds.get(place, 0), order[place]))
+        end = now + seconds.get(place, 0)
+        heappush(events, (end, True, order[place]))
+        if place in starts and place in watched:
+            heappush(events, (max(end - watched[place], now), False, order[place]))
 
     def release(place: Place, now: int) -> None:
         """Begin it, or queue its start."""
@@ -216,19 +268,24 @@ def _simulated(
         if not left[place]:
             release(place, now)
     while True:
-        while ends and ends[0][0] == now:
-            ended = places[heappop(ends)[1]]
-            running[ended[0]] -= ended in starts
+        while events and events[0][0] == now:
+            _, has_ended, number = heappop(events)
+            ended = places[number]
+            if not has_ended:
+                slots.answers(ended)
+                continue
+            slots.leave(ended)
             for place in behind[ended]:
                 left[place] -= 1
                 if not left[place]:
                     release(place, now)
-        for host, queue in queues.items():
-            while queue and running[host] < limit:
-                running[host] += 1
-                begin(places[heappop(queue)], now)
-        if not ends:
+        for queue in queues.values():
+            while queue and slots.is_free(places[queue[0]]):
+                place = places[heappop(queue)]
+                slots.take(place)
+                begin(place, now)
+        if not events:
             break
-        now = ends[0][0]
+        now = events[0][0]
     stuck = {place: now for place in places if place not in begins}  # they wait for each other: the plan is refused
     return begins | stuck, now

@@ -22,8 +22,9 @@ from cortexctl.apply.events import (
     StepStarted,
 )
 from cortexctl.desired.hook import Hook, Point
-from cortexctl.plan.model import Plan
-from cortexctl.plan.pace import TimeLeft
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.pace import TimeLeft, paces
 from cortexctl.plan.steps import PassGate, Pause, PullImage, StartContainer, Step, Task
 from cortexctl.reach import Reach
 from cortexctl.render.apply.progress import LiveProgress, PlainProgress
@@ -183,7 +184,7 @@ def test_steps_of_a_host_have_a_line_each_and_so_have_hooks(tmp_path: Path) -> N
     assert [" ".join(line.split()) for line in run.lines()] == [
         "[here] .. pull image:0 34s",
         "[here] .. pull image:1 34s",
-        "[pre_apply] .. hook pre_apply mail 34s, at most 30s without progress",
+        "[pre_apply] .. hook pre_apply mail 34s, killed after 30s",
         "0 of 4 changes done 34s, about 4m left",
     ]
     ended: list[Event] = [*(StepDone(p, 1.0) for p in pulls), HookEnded(hook, 1.0)]
@@ -258,13 +259,47 @@ def left(plan: Plan, ended: Sequence[str] = (), elapsed: Mapping[str, float] | N
 
 def test_the_rest_is_the_longest_way_through_the_changes_that_have_not_ended(tmp_path: Path) -> None:
     four = plan_of(tmp_path)
-    assert left(four) == 240, "two at a time"
+    assert left(four) == 235, "two at a time"
     assert left(replace(four, parallel_starts=4)) == 120
-    assert left(replace(four, parallel_starts=1)) == 480
+    assert left(replace(four, parallel_starts=1)) == 465
     assert left(four, ["chat", "embed"], {"rerank": 50.0}) == 120
     assert left(four, ["chat", "embed", "vision"], {"rerank": 50.0}) == 70
     assert left(four, ["chat", "embed", "vision"], {"rerank": 500.0}) == 0
     assert left(four, FOUR) == 0
+
+
+@pytest.mark.parametrize(("stable_for", "seconds"), [(0, 480), (5, 465), (60, 300), (119, 123), (120, 120), (600, 120)])
+def test_the_time_in_which_a_new_server_is_only_watched_passes_beside_other_starts(
+    tmp_path: Path, stable_for: int, seconds: int
+) -> None:
+    plan = watched_for(plan_of(tmp_path, limit=1), stable_for)
+    assert left(plan) == seconds
+    assert paces(plan)["here"].expected == (seconds, seconds), "the plan shows the same"
+
+
+def test_a_watched_server_that_runs_has_left_its_turn(tmp_path: Path) -> None:
+    plan = watched_for(plan_of(tmp_path, limit=1), 60)
+    assert left(plan, ["chat", "embed"], {"rerank": 30.0}) == 30 + 120
+    assert left(plan, ["chat", "embed"], {"rerank": 90.0}) == 120
+
+
+def test_a_replacement_keeps_its_turn_while_it_is_watched(tmp_path: Path) -> None:
+    plan = watched_for(plan_of(tmp_path, limit=1), 60)
+    replaced = replace(plan, changes=tuple(replace(c, action=Action.REPLACE) for c in plan.changes))
+    assert left(replaced) == 480
+    mixed = replace(plan, changes=(replaced.changes[0], *plan.changes[1:]))
+    assert left(mixed) == 120 + 60 + 60 + 120
+
+
+def watched_for(plan: Plan, seconds: int) -> Plan:
+    """The same with this `stable_for`."""
+
+    def watched(change: Change) -> Change:
+        policy = change.detail.policy
+        gate = replace(policy.gate, stable_for=seconds)
+        return replace(change, detail=replace(change.detail, policy=replace(policy, gate=gate)))
+
+    return replace(plan, changes=tuple(map(watched, plan.changes)))
 
 
 def test_one_unknown_start_makes_the_rest_unknown_until_it_has_ended(tmp_path: Path) -> None:
@@ -272,7 +307,7 @@ def test_one_unknown_start_makes_the_rest_unknown_until_it_has_ended(tmp_path: P
     first = replace(plan.changes[0], cost=replace(plan.changes[0].cost, expected=None))
     plan = replace(plan, changes=(first, *plan.changes[1:]))
     assert left(plan) is None
-    assert left(plan, [first.model]) == 240
+    assert left(plan, [first.model]) == 235
 
 
 def test_a_pause_between_batches_counts_until_it_is_over(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from cortexctl.plan.steps import (
 )
 from cortexctl.render.apply.totals import Totals
 from cortexctl.render.columns import columns_of, cut_to
-from cortexctl.render.plan.phrases import bound_text, done_text, task_text
+from cortexctl.render.plan.phrases import bound_text, done_text, hook_bound_text, task_text
 from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
 from cortexctl.render.waiting import AFTER
@@ -92,7 +92,8 @@ class _Doing:
     text: str
     began: float
     share: float | None = None
-    limit: int | None = None
+    limit: str = ""
+    """The bound of it, as text."""
 
 
 class Terminal(Protocol):
@@ -137,7 +138,8 @@ class LiveProgress:
     def _follow(self, event: Event) -> None:
         match event:
             case StepStarted(step) if not isinstance(step.task, SetRestart | RenameContainer):
-                limit = self.limits.get(step.address) if isinstance(step.task, PassGate) else None
+                seconds = self.limits.get(step.address) if isinstance(step.task, PassGate) else None
+                limit = bound_text(seconds) if seconds is not None else ""
                 text = task_text(step.task, self.names)
                 self._running[_key(step)] = _Doing(step.address or step.host, text, self.clock(), limit=limit)
             case Progress(address, stage, _, share):
@@ -145,8 +147,8 @@ class LiveProgress:
                 self._running[address] = replace(doing, text=f"gate   {stage}", share=share)
             case HookStarted(hook, address, host):
                 where = address or host
-                text = f"hook {hook.on} {hook.name}"
-                self._running[where or hook.on] = _Doing(where or hook.on, text, self.clock(), limit=hook.timeout)
+                text, limit = f"hook {hook.on} {hook.name}", hook_bound_text(hook)
+                self._running[where or hook.on] = _Doing(where or hook.on, text, self.clock(), limit=limit)
             case HookEnded(hook, _, address, host):
                 self._running.pop(address or host or hook.on, None)
             case StepDone(step) | StepFailed(step):
@@ -166,7 +168,7 @@ class LiveProgress:
         """The clock stays visible: in a narrow window the bar is left out, and then the text is cut."""
         host = doing.where.partition("/")[0]
         clock = self.totals.of_change((host, doing.where)) or show_seconds(self.clock() - doing.began)
-        limit = self.ink(f", {bound_text(doing.limit)}", "dim") if doing.limit and " of " not in clock else ""
+        limit = self.ink(f", {doing.limit}", "dim") if doing.limit and " of " not in clock else ""
         head = f"{_where(doing.where, self.ink, self.width)}  {self.ink('..', 'cyan')}   "
         text, room = visible(doing.text), columns - columns_of(f"{head}   {clock}")
         bar = _bar(doing.share, self.ink)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
+from cortexctl.desired.hook import Hook
 from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.diff import NETWORK
@@ -116,6 +117,11 @@ def cost_text(*changes: Change) -> str:
 def bound_text(seconds: int, each: str = "") -> str:
     """The bound of a start: it fails after this time without progress. With progress it may take longer."""
     return f"at most {show_seconds(seconds)}{each} without progress"
+
+
+def hook_bound_text(hook: Hook) -> str:
+    """A hook that still runs after its time-out is killed, whatever it writes."""
+    return f"killed after {show_seconds(hook.timeout)}"
 
 
 def past_text(costs: Sequence[Cost]) -> str:
