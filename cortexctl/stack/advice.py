@@ -17,7 +17,6 @@ from cortexctl.text.units import show_seconds
 _PORT = r"[1-9][0-9]{0,4}"
 _DOCKER_PUBLISH = re.compile(rf"(?:(?P<address>[0-9.]+):)?(?P<port>{_PORT}):{_PORT}(?:/tcp)?", re.ASCII)
 _INDICES = re.compile(r"(?:device=)?(\d{1,4}(?:\s*,\s*\d{1,4})*)", re.ASCII)
-_OTHER_TEMPLATES = re.compile(r"\$\{(?:var\.|vars\.|env:)?([A-Za-z_]\w*)(?:[:?-][^}]*)?\}")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -72,12 +71,6 @@ def missing_key(loc: Loc) -> str:
                 "write a table [models.NAME]; cortexctl import HOST prints the table of a container that already runs"
             )
     return ""
-
-
-def template_of_another_tool(text: str) -> str:
-    """The variable in `${var.NAME}` or `${NAME}`; empty if the text has none."""
-    match = _OTHER_TEMPLATES.search(text)
-    return match[1] if match else ""
 
 
 def _publish(key: str, value: str) -> str:

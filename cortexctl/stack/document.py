@@ -19,7 +19,6 @@ from cortexctl.files.reading import NotRead, read_text
 from cortexctl.instance.secret_shape import may_be_secret
 from cortexctl.stack.places import Loc, places_in
 from cortexctl.stack.suspicion import SECRET_WORD, belongs_to_a_secret, why_secret
-from cortexctl.stack.syntax_errors import json_error, toml_error
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -165,8 +164,12 @@ def _values(path: str, text: str) -> dict[str, Any]:
         data = json.loads(text, object_pairs_hook=_no_duplicates) if path.endswith(".json") else tomllib.loads(text)
         _check_halves(json.dumps(data, ensure_ascii=False, default=str))
     except tomllib.TOMLDecodeError as cause:
+        from cortexctl.stack.syntax_errors import toml_error
+
         raise UnreadableDocument(toml_error(path, text, str(cause))) from None
     except json.JSONDecodeError as cause:
+        from cortexctl.stack.syntax_errors import json_error
+
         raise UnreadableDocument(json_error(path, text, cause)) from None
     except RecursionError:
         raise too_deep from None
@@ -214,7 +217,7 @@ def unfit(value: Any) -> str:
 def _beyond_a_stack(value: Any) -> tuple[str, Loc]:
     """The first value that is too deep or too large, and its place; both empty if there is none."""
     for loc, inner in _values_in(value):
-        if len(loc) > DEEPEST:
+        if len(loc) > DEEPEST or (len(loc) == DEEPEST and inner and isinstance(inner, dict | list)):
             return "is nested too deeply to be a stack", ()
         if type(inner) is int and abs(inner) > LARGEST_NUMBER:
             return "is a whole number of more than 64 bits", loc
@@ -222,15 +225,15 @@ def _beyond_a_stack(value: Any) -> tuple[str, Loc]:
 
 
 def _values_in(data: Any) -> Iterator[tuple[Loc, Any]]:
-    """All values with their places, without recursion; none far below the maximum depth."""
+    """All values but texts, with their places, without recursion; none far below the maximum depth."""
     waiting: list[tuple[Loc, Any]] = [((), data)]
     while waiting:
         loc, value = waiting.pop()
         yield loc, value
         if isinstance(value, dict):
-            waiting += [((*loc, key), inner) for key, inner in value.items()]
+            waiting += [((*loc, key), inner) for key, inner in value.items() if not isinstance(inner, str)]
         elif isinstance(value, list):
-            waiting += [((*loc, index), inner) for index, inner in enumerate(value)]
+            waiting += [((*loc, index), inner) for index, inner in enumerate(value) if not isinstance(inner, str)]
 
 
 def _original_loc(loc: Loc, origins: Origins) -> Loc:

@@ -29,7 +29,6 @@ from cortexctl.stack.hosts import check_hosts
 from cortexctl.stack.model_release import Releases
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
-from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Places, Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.tables import read_table
@@ -116,7 +115,11 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     document = with_environment(written, choice.env)
     secrets = secret_values(document, choice.inputs)
     document, diagnostics, unfilled = with_variables(document, choice.inputs)
-    in_profiles = check_profiles(document)
+    in_profiles: list[Diagnostic] = []
+    if "profiles" in document.data:
+        from cortexctl.stack.problems import check_profiles
+
+        in_profiles = check_profiles(document)
     diagnostics += in_profiles
     document = with_profiles(document)
     in_the_open = list(check_open_secrets(document))
@@ -125,6 +128,8 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     try:
         stack = _validated(document, choice)
     except ValidationError as failure:
+        from cortexctl.stack.problems import explain
+
         known = unfilled | {d.span for d in in_profiles}
         diagnostics += (d for d in explain(document, failure) if d.span is None or d.span not in known)
         diagnostics += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in known)
@@ -165,6 +170,8 @@ def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
 
 def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:
     """The problems in the parts that the schema accepts: one run reports all problems."""
+    from cortexctl.stack.problems import check_dropped, without_faults
+
     data = without_faults(document.data, failure)
     if data is None:
         return list(check_dropped(document, None))

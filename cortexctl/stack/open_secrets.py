@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error
@@ -52,10 +53,11 @@ def path_of(loc: Loc) -> str:
 def _why(loc: Loc, table: Any, value: str) -> str:
     """Considers a variable's name as well: a later value under that name is shown, too."""
     why = why_secret(loc, table, value)
-    where = in_the_block(loc)
-    if why or not is_variable(where):
-        return why
-    name = str(loc[-1])
+    return _named(str(loc[-1]), value) if not why and is_variable(in_the_block(loc)) else why
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str, value: str) -> str:
     is_key = name.lower().endswith("key")  # some of these open nothing; `why_secret` knows them
     named = (SECRET_NAME.search(name) and not is_key) or URL_WITH_PASSWORD.search(value)
     return f"its name, {name}" if named else ""

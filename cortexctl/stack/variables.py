@@ -17,10 +17,9 @@ from cortexctl.dataclass import dataclass
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.files.checkout import checkout_of
 from cortexctl.files.consulted import Consulted
-from cortexctl.stack.advice import template_of_another_tool
 from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
-from cortexctl.text.substitution import BEGIN, Piece, pieces_of
+from cortexctl.text.substitution import BEGIN, Piece, pieces_of, template_of_another_tool
 from cortexctl.text.suggest import nearest
 
 PREFIX = "CORTEXCTL_VAR_"

@@ -13,6 +13,7 @@ from cortexctl.dataclass import dataclass
 BEGIN = re.compile(r"\{[{%#]")
 VARIABLE = re.compile(r"\{\{\s*vars\.(\w+)\s*\}\}")
 _LITERAL = rf"\{{\{{\s*'({BEGIN.pattern})'\s*\}}\}}"
+_OTHER_TEMPLATES = r"\$\{(?:var\.|vars\.|env:)?([A-Za-z_]\w*)(?:[:?-][^}]*)?\}"
 _TOKEN = re.compile(rf"{VARIABLE.pattern}|{_LITERAL}|({BEGIN.pattern})")
 
 
@@ -41,3 +42,9 @@ def pieces_of(text: str) -> Iterator[Piece]:
 def literal(text: str) -> str:
     """A string whose pieces are this text and no variable."""
     return BEGIN.sub(lambda begin: f"{{{{ '{begin.group()}' }}}}", text)
+
+
+def template_of_another_tool(text: str) -> str:
+    """The variable in `${var.NAME}` or `${NAME}`; empty if the text has none."""
+    match = re.search(_OTHER_TEMPLATES, text)
+    return match[1] if match else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.stack.document import UnreadableDocument, fit, parse_document
+from cortexctl.stack.document import DEEPEST, UnreadableDocument, fit, parse_document
 from cortexctl.stack.load import VariableInputs, load_stack
 from tests.reading import DOCKER, model_text, read, stack_text
 
@@ -90,6 +90,18 @@ DEEP: dict[str, str] = {
 def test_a_text_that_is_nested_too_deeply_is_not_a_stack(name: str) -> None:
     with pytest.raises(UnreadableDocument, match="is nested too deeply to be a stack"):
         fit(parse_document(name, DEEP[name]))
+
+
+@pytest.mark.parametrize("value", ['"t"', "1", "[]", "[1]", "['t']", "{ b = 't' }"])
+def test_the_depth_limit_is_the_same_for_every_kind_of_value(value: str) -> None:
+    is_filled = value in {"[1]", "['t']", "{ b = 't' }"}
+
+    def at(depth: int) -> str:
+        return ".".join(["a"] * (depth - is_filled)) + f" = {value}\n"
+
+    assert fit(parse_document("x.toml", at(DEEPEST))).data
+    with pytest.raises(UnreadableDocument, match="is nested too deeply to be a stack"):
+        fit(parse_document("x.toml", at(DEEPEST + 1)))
 
 
 def test_a_text_within_the_depth_limit_is_read() -> None:

@@ -20,9 +20,7 @@ from cortexctl.engines.base import (
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.engines.vllm.command.compared import command_differences, normalised
 from cortexctl.engines.vllm.command.effective import effective
-from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.engines.vllm.version import release_from_image, release_in_image
 from cortexctl.instance.spec import Server
@@ -41,6 +39,8 @@ class Vllm:
         return Command(tuple(entrypoint(server)), tuple(arguments(server, port)))
 
     def read_command(self, argv: Sequence[str]) -> Server | None:
+        from cortexctl.engines.vllm.command.read_command import command_line
+
         line = command_line(argv)
         if line is None:
             return None
@@ -56,9 +56,13 @@ class Vllm:
         return None
 
     def normalised(self, server: Server, argv: Sequence[str]) -> Command:
+        from cortexctl.engines.vllm.command.compared import normalised
+
         return normalised(server, argv)
 
     def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
+        from cortexctl.engines.vllm.command.compared import command_differences
+
         return tuple(command_differences(self.command(server, port, server.drain), argv))
 
     def canonical(self, server: Server) -> Server:

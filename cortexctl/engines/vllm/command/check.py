@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from cortexctl.engines.base import ArgumentIssue
@@ -35,6 +36,7 @@ _REGISTERED = {
     "reasoning_parser": "reasoning_parser",
 }
 """Option -> the registry that contains its values."""
+_SCALARS = {str, int, float, bool}
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -101,12 +103,10 @@ def _checked(
                 name, "CX301", f"{name} is {absence(spans, of, version)}", replacement(name, version, args[name])
             )
         return
-    wrong = list(_values(option, args[name], of, version))
-    yield from wrong
-    if not wrong:
-        yield from _limits(option, args[name], of)
-        yield from _registered(option, args[name], of, version)
-        yield from _effect(option, args[name], version)
+    if type(args[name]) in _SCALARS:
+        yield from _of_scalar(name, args[name], of.version, version)
+    else:
+        yield from _of_value(option, args[name], of, version)
     for at_start in refusals(name, of.version):
         if at_start.excludes and args[name] is not False and args.get(at_start.excludes):
             summary = f"{name} cannot be combined with {at_start.excludes}; vLLM exits if both are set"
@@ -115,6 +115,23 @@ def _checked(
             if text in env.get(variable, ""):
                 yield ArgumentIssue(name, "CX305", f"{name} cannot be combined with {variable} = {text} before 0.20.1",
                               f"remove the variable; vLLM's message: {at_start.text}")  # fmt: skip
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _of_scalar(name: str, value: Any, known: str, version: str) -> tuple[ArgumentIssue, ...]:
+    """As `_of_value`, once for all models with this value."""
+    of = catalogue.release(known)
+    option = of.option(name)
+    return tuple(_of_value(option, value, of, version)) if option else ()
+
+
+def _of_value(option: Option, value: Any, of: Release, version: str) -> Iterator[ArgumentIssue]:
+    wrong = list(_values(option, value, of, version))
+    yield from wrong
+    if not wrong:
+        yield from _limits(option, value, of)
+        yield from _registered(option, value, of, version)
+        yield from _effect(option, value, version)
 
 
 def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[ArgumentIssue]:

@@ -9,7 +9,6 @@ from typing import Any
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
-from cortexctl.engines.vllm.command.parse import parse
 from cortexctl.engines.vllm.command.values import canonical
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.instance.spec import Server
@@ -31,6 +30,8 @@ def effective(server: Server) -> Effective:
     args = canonical_args(server.args, of)
     if not server.extra_args:
         return Effective(args)
+    from cortexctl.engines.vllm.command.parse import parse
+
     parsed = parse(["m", *server.extra_args], of)
     if parsed.errors:
         return Effective(args, server.extra_args)
