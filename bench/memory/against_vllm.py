@@ -71,7 +71,8 @@ def difference(facts: Facts, draw: random.Random) -> str:
         computed.tightest.pool.needed(computed.length),
         computed.tightest.pool.longest(available, computed.length),
     )
-    real = vllm_numbers(facts, computed.settings, computed.tightest.pool.block_size, int(available))
+    block = computed.tightest.pool.block_size or computed.settings.block
+    real = vllm_numbers(facts, computed.settings, block, int(available))
     return "" if ours == real else f"{args} {available / GIB:.3f} GiB: ours {ours}, vLLM {real}"
 
 
@@ -93,8 +94,8 @@ def vllm_numbers(facts: Facts, s: Settings, block: int, available: int) -> tuple
 def spec(cache: Cache, block: int, page: int, s: Settings) -> Any:
     """The cache of one layer in vLLM's form, with widths that give the same bytes."""
     if cache.kind == "state":
-        mode = "align" if s.prefix_caching else "none"
-        size = block if s.prefix_caching else s.max_model_len
+        mode = s.states.mode
+        size = s.max_model_len if mode == "none" else block
         padded = max(page, cache.state)
         return MambaSpec(
             block_size=size,
@@ -102,6 +103,7 @@ def spec(cache: Cache, block: int, page: int, s: Settings) -> Any:
             dtypes=(torch.float16,),
             page_size_padded=padded,
             mamba_cache_mode=mode,
+            num_prefill_checkpoint_blocks=s.states.pages - 2 if mode == "align" else 0,
         )
     plain = {"block_size": block, "num_kv_heads": 1, "head_size": cache.token // 2, "dtype": torch.uint8}
     if cache.kind == "sliding":
@@ -115,7 +117,7 @@ def stand_in(s: Settings) -> Any:
     """The parts of a configuration that the planning code reads."""
     cache = SimpleNamespace(
         num_gpu_blocks_override=None,
-        mamba_cache_mode="align" if s.prefix_caching else "none",
+        mamba_cache_mode=s.states.mode,
         prefix_cache_retention_interval=None,
         get_resolved_kv_cache_layout=lambda: KVCacheLayout.LBNHC,
     )

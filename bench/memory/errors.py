@@ -74,11 +74,11 @@ def _tokens(start: Start, computed: Budget, exact: Budget | None) -> Iterator[tu
 
 
 def _answers(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
-    effective, s = start.measured["effective"], computed.settings
+    effective, s = start.measured["effective"], computed.settings  # before max_model_len -1 becomes what fits
     assumed = {
         "max_num_batched_tokens": s.batched_tokens,
         "max_num_seqs": s.max_num_seqs,
-        "max_model_len": computed.length,
+        "max_model_len": s.max_model_len,
         "v2_model_runner": s.second_runner,
     }
     wrong = [f"{k} {v} for {effective[k]}" for k, v in assumed.items() if k in effective and effective[k] != v]

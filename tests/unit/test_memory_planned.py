@@ -1,4 +1,4 @@
-"""What the planning code of six releases made of the same caches: windows, states, latents, unequal pages.
+"""What the planning code of eight releases made of the same caches: windows, states, latents, unequal pages.
 
 The cases were drawn by giving both the same caches (bench/memory/against_vllm.py), with each release's own source.
 """

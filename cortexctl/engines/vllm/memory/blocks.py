@@ -12,12 +12,13 @@ from dataclasses import replace
 from cortexctl.dataclass import dataclass
 from cortexctl.engines.vllm.memory.caches import Cache, Kind
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
+from cortexctl.engines.vllm.memory.states import ONE_STATE, States
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Layers that share a block table. `block`: tokens in a block; `layers`: the total number of layers of this
-    kind.
+    """Layers that share a block table. `block`: tokens in a block, 0 for a state that is kept once a request; `layers`:
+    the total number of layers of this kind.
     """
 
     kind: Kind
@@ -26,7 +27,9 @@ class Group:
     layers: int
     window: int = 0
     states: int = 1
-    """Pages of a state that a request holds."""
+    """Pages of a state that a request holds, whatever its length."""
+    grows: bool = False
+    """A request holds a state for every block, too."""
     apart: bool = False
     widened: int = 1
     """The factor by which the block was enlarged so that its page has the common size."""
@@ -35,7 +38,7 @@ class Group:
         """Blocks that one request of `length` tokens needs in this group."""
         match self.kind:
             case "state":
-                return self.states
+                return self.states + (-(-length // self.block) if self.grows else 0)
             case "sliding":
                 return -(-min(self.window - 1 + in_flight, length) // self.block) + 1
             case "chunked":
@@ -87,10 +90,8 @@ class Pool:
 
     def tokens_by_groups(self, blocks: int, length: int) -> int:
         """The same as releases before 0.20.2 compute it; for models with several groups the number means little."""
-        if self.tables <= 1:
-            return blocks * self.block_size
-        smallest = min(length if g.kind == "state" and g.states == 1 else g.block for g, _ in self.groups)
-        return blocks // self.tables * smallest
+        smallest = min((g.block or length for g, _ in self.groups), default=0)
+        return blocks // max(1, self.tables) * smallest
 
     def needed(self, length: int) -> int:
         """Bytes for one request of `length` tokens."""
@@ -129,7 +130,7 @@ class PoolOptions:
     behaviour: Behaviour
     block: int = 16
     in_flight: int = 0
-    states: int = 1
+    states: States = ONE_STATE
     engine_v1: bool = True
     hybrid: bool = True
     """False: disable_hybrid_kv_cache_manager."""
@@ -172,7 +173,9 @@ def _unified(cache: Cache, page: int, options: PoolOptions) -> Group:
     divide.
     """
     if cache.kind == "state":
-        return Group("state", options.block, page, 0, 0, options.states)
+        states = options.states
+        block = 0 if states.mode == "none" else options.block
+        return Group("state", block, page, 0, 0, states.pages, states.grows)
     mine = options.block * cache.token
     times = page // mine if page % mine == 0 else 1
     return Group(cache.kind, options.block * times, page, 0, cache.window, apart=cache.apart, widened=times)

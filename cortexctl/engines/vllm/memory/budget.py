@@ -14,7 +14,13 @@ from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import StartForecast
 from cortexctl.engines.vllm.memory.basis import MEASURED
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
-from cortexctl.engines.vllm.memory.caches import CacheOptions, draft_caches, layer_caches, raised_block
+from cortexctl.engines.vllm.memory.caches import (
+    CacheOptions,
+    draft_caches,
+    largest_state,
+    layer_caches,
+    smallest_token,
+)
 from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cache, largest_missing, uncounted_draft
 from cortexctl.engines.vllm.memory.headers import loaded_weights
 from cortexctl.engines.vllm.memory.idle import free_when_idle
@@ -31,6 +37,7 @@ from cortexctl.engines.vllm.memory.refusals import (
 from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
+from cortexctl.engines.vllm.memory.states import may_hold_more, raised_block
 from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import Kernels, Stage, WeightOptions, stages
 from cortexctl.engines.vllm.start_time import start_time
@@ -180,9 +187,7 @@ def stage_pool(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) ->
         inputs.environ.get("VLLM_MLA_DISABLE") != "1",
         speculation.method == "dflash",
     )
-    aligned = s.prefix_caching and acts.since(0, 16)
-    states = 1 + speculation.tokens + (1 if aligned else 0)
-    pooling = PoolOptions(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
+    pooling = PoolOptions(acts, s.block, s.in_flight, s.states, s.engine_v1, s.hybrid_manager)
     return _pool(facts, stage, keeping, pooling, drafts, speculation.tp)
 
 
@@ -193,8 +198,8 @@ def _pool(
     caches = layer_caches(facts, stage.layers, keeping)
     if draft is not None:
         caches += draft_caches(draft, replace(keeping, tp=draft_tp or keeping.tp))
-    step = pooling.behaviour.aligns_latent_state
-    block = raised_block(caches, pooling.block, latent=facts.latent, step=step)
+    state, token, acts = largest_state(caches), smallest_token(caches), pooling.behaviour
+    block = raised_block(pooling.block, state, token, pooling.states, acts=acts, latent=facts.latent)
     return pool_of(caches, replace(pooling, block=block))
 
 
@@ -298,6 +303,8 @@ def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
         yield f"config.json allows {s.longest.most} tokens a request{which}; the effect of longer requests is not known"
     if inputs.available_gib is None and inputs.measured.transient_gib is None:
         yield from overhead_notes(facts, s, inputs.gpu or NO_GPU, inputs.free_gib)
+    if may_hold_more(s.states, s.behaviour, facts):
+        yield "a request holds one state more if the kernels of Gated DeltaNet are those of FlashInfer"
     if not s.behaviour.known:
         yield "the release is not known: numbers are those of the newest, and ranges include older ones"
     if s.behaviour.is_newer:

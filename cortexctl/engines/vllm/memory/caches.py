@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import lcm
 from typing import Literal
 
 from cortexctl.dataclass import dataclass
@@ -116,13 +115,11 @@ def state_bytes(mixer: Mixer, facts: Facts, options: CacheOptions) -> int:
     return 0
 
 
-def raised_block(caches: list[Cache], block: int, *, latent: bool, step: int) -> int:
-    """If there are states, attention's block grows to the smallest multiple whose page is at least the largest
-    state.
-    """
-    state = max((c.state for c in caches if c.kind == "state"), default=0)
-    token = min((c.token for c in caches if c.kind != "state"), default=0)
-    if not state or not token:
-        return block
-    unit = lcm(block, step) if latent else block
-    return max(block, unit * -(-state // (unit * token)))
+def largest_state(caches: list[Cache]) -> int:
+    """Bytes; 0 without a state."""
+    return max((c.state for c in caches if c.kind == "state"), default=0)
+
+
+def smallest_token(caches: list[Cache]) -> int:
+    """Bytes of a token in the smallest cache that grows; 0 without one."""
+    return min((c.token for c in caches if c.kind != "state"), default=0)

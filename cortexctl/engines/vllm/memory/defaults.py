@@ -11,6 +11,7 @@ from cortexctl.engines.vllm.memory.layers import Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
 from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation
+from cortexctl.engines.vllm.memory.states import can_cache_prefixes
 
 FIRST_ON_SECOND = {
     "DeepseekV2ForCausalLM",
@@ -104,11 +105,16 @@ def uses_second_runner(
 
 
 def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> bool:
-    """On by default. Models with states: from 0.28 on; the Qwen3.5 line from 0.16 on."""
-    if (setting := args.get("enable_prefix_caching")) is not None:
-        return bool(setting)
+    """On by default. Models with states: from 0.28 on if they have attention, the Qwen3.5 line from 0.16 on; requested,
+    where the release can.
+    """
+    setting = args.get("enable_prefix_caching")
     if not facts.hybrid:
-        return True
+        return True if setting is None else bool(setting)
+    if setting is not None:
+        return bool(setting) and can_cache_prefixes(facts, acts)
+    if not facts.heads:
+        return False
     return acts.since(0, 28) or (acts.since(0, 16) and facts.model_type.startswith("qwen3_5"))
 
 

@@ -8,6 +8,9 @@ from cortexctl.engines.vllm.memory.config import Config
 from cortexctl.engines.vllm.memory.families import Family
 from cortexctl.engines.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv, Window
 
+ONLY_STATES = {"mamba": "mamba1", "falcon_mamba": "mamba1", "mamba2": "mamba"}
+"""Families without attention or feed-forward blocks, by the kind of their layers."""
+
 
 def mixers_of(config: Config, family: Family, hidden: int, count: int) -> list[tuple[Mixer, ...]]:
     """One entry per layer."""
@@ -34,6 +37,8 @@ def layer_kinds(config: Config, family: Family, count: int) -> list[str]:
         return ["full" if i + 1 in full else "kda" for i in range(count)]
     if config.model_type == "falcon_h1":
         return ["parallel"] * count
+    if config.model_type in ONLY_STATES:
+        return [ONLY_STATES[config.model_type]] * count
     if config.model_type == "jamba":
         period, offset = config.number("attn_layer_period", default=8), config.number("attn_layer_offset", default=4)
         return ["full" if i % period == offset else "mamba1" for i in range(count)]
@@ -149,9 +154,12 @@ def _kda(config: Config) -> Kda:
 
 
 def _mamba(config: Config, hidden: int) -> Mamba:
-    heads = config.number("mamba_num_heads", "mamba_n_heads")
-    head = config.number("mamba_head_dim", "mamba_d_head", default=64)
-    inner = config.number("mamba_d_ssm") or (heads * head) or hidden * config.number("mamba_expand", default=2)
+    own = config.model_type == "mamba2"  # whose keys have no prefix, since there is no attention
+    heads = config.number("mamba_num_heads", "mamba_n_heads", *(("num_heads",) if own else ()))
+    head = config.number("mamba_head_dim", "mamba_d_head", *(("head_dim",) if own else ()), default=64)
+    inner = (
+        config.number("mamba_d_ssm") or (heads * head) or hidden * config.number("mamba_expand", "expand", default=2)
+    )
     return Mamba(
         inner,
         heads or inner // head,
@@ -162,11 +170,13 @@ def _mamba(config: Config, hidden: int) -> Mamba:
 
 
 def _mamba1(config: Config, hidden: int) -> Mamba:
-    inner = hidden * config.number("mamba_expand", default=2)
-    rank = config.number("mamba_dt_rank", default=-(-hidden // 16))
-    return Mamba(
-        inner, inner, 0, config.number("mamba_d_state", default=16), config.number("mamba_d_conv", default=4), rank
+    own = config.model_type in ONLY_STATES
+    inner = (config.number("intermediate_size") if own else 0) or hidden * config.number(
+        "mamba_expand", "expand", default=2
     )
+    rank = config.number("mamba_dt_rank", "time_step_rank", default=-(-hidden // 16))
+    state = config.number("mamba_d_state", "state_size", default=16)
+    return Mamba(inner, inner, 0, state, config.number("mamba_d_conv", "conv_kernel", default=4), rank)
 
 
 def _without_cache(mixers: tuple[Mixer, ...]) -> tuple[Mixer, ...]:

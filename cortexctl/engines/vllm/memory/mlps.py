@@ -5,12 +5,15 @@ from __future__ import annotations
 from cortexctl.engines.vllm.memory.config import Config, UnknownModel
 from cortexctl.engines.vllm.memory.families import Family
 from cortexctl.engines.vllm.memory.layers import Dense, Experts
+from cortexctl.engines.vllm.memory.mixers import ONLY_STATES
 
 _COUNT = ("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts")
 
 
 def mlps_of(config: Config, family: Family, hidden: int, count: int) -> list[tuple[Dense | Experts, ...]]:
     """One entry per layer."""
+    if config.model_type in ONLY_STATES:
+        return [()] * count
     experts = _experts(config, family)
     dense = _dense(config, family, hidden, moe=experts is not None)
     if pattern := config.get("hybrid_override_pattern"):

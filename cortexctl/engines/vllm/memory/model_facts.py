@@ -19,7 +19,9 @@ from cortexctl.engines.vllm.memory.towers import towers_of
 
 BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 
+_GENERATES = ("ForCausalLM", "ForConditionalGeneration", "ChatModel", "LMHeadModel")
 _POOLING = ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "ForEmbedding")
+"""Ends of architectures, after those that generate. vLLM: `_SUFFIX_TO_DEFAULTS`, read in 0.6.6 to 0.33.0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,8 @@ class Facts:
     norms: int = 2
     ssm_bytes: int = 0
     """Bytes of a number in a state, if the config sets it; 0: as the weights."""
+    state_chunk: int = 0
+    """Tokens that the kernels of its states work on at once."""
     soft_capped: bool = False
     """Logits are capped by a function, which copies them."""
     unknown: tuple[str, ...] = ()
@@ -156,13 +160,14 @@ def _read(config: Config) -> Facts:
         positions=positions,
         rotary=rotary,
         learned_positions=config.number("max_position_embeddings", "n_positions") if family.learned_positions else 0,
-        pooling=encoder or config.architecture.endswith(_POOLING),
+        pooling=encoder or (config.architecture.endswith(_POOLING) and not config.architecture.endswith(_GENERATES)),
         encoder_only=encoder,
         mtp_layers=config.number("num_nextn_predict_layers", "mtp_num_hidden_layers"),
         per_layer_input=config.number("hidden_size_per_layer_input"),
         per_layer_vocab=config.number("vocab_size_per_layer_input"),
         norms=4 if family.sandwich else 2,
         ssm_bytes=_state_bytes(config),
+        state_chunk=_state_chunk(config),
         soft_capped=bool(config.get("final_logit_softcapping")),
         unknown=unknown,
     )
@@ -172,6 +177,14 @@ def _state_bytes(config: Config) -> int:
     """vLLM keeps Nemotron's states in 32 bits if its config does not set the type."""
     dtype = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
     return BYTES.get(str(dtype or ("float32" if config.model_type == "nemotron_h" else "")), 0)
+
+
+_CHUNKS = {"nemotron_h": 128, "granitemoehybrid": 256, "bamba": 256, "falcon_h1": 256, "mamba2": 256}
+"""Where the config does not set it; vLLM takes 2048 for others. vLLM: `get_mamba_chunk_size`."""
+
+
+def _state_chunk(config: Config) -> int:
+    return config.number("mamba_chunk_size", "chunk_size", default=_CHUNKS.get(config.model_type, 2048))
 
 
 def _dtype(config: Config) -> str:

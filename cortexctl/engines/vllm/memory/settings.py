@@ -23,6 +23,7 @@ from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
 from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation, read_speculation
+from cortexctl.engines.vllm.memory.states import ONE_STATE, States, states_of
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 
 
@@ -71,6 +72,7 @@ class Settings:
     """False: limit_mm_per_prompt excludes them."""
     longest: LongestRequest = NO_LIMIT
     """What the config allows in this release."""
+    states: States = ONE_STATE
 
     @property
     def model_bytes(self) -> int:
@@ -131,6 +133,7 @@ def read_settings(
     chunked = args.get("enable_chunked_prefill")
     chunked = bool(chunked) if chunked is not None else (v1 and not pooling) or length > 32768
     seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline)
+    prefixes = caches_prefixes(acts, args, facts)
     return Settings(
         acts,
         v1,
@@ -146,7 +149,7 @@ def read_settings(
         dtype,
         kv,
         bool(args.get("enforce_eager")),
-        caches_prefixes(acts, args, facts),
+        prefixes,
         whole_number(args, "block_size", 0) or block_size(acts, gpu, facts),
         _quant(args, facts),
         _text_only(args),
@@ -165,6 +168,7 @@ def read_settings(
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
         _table(args.get("limit_mm_per_prompt")).get("video") != 0,
         longest,
+        states_of(acts, args, facts, caches_prefixes=prefixes, speculative_tokens=speculation.tokens),
     )
 
 

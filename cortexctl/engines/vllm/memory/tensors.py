@@ -142,6 +142,8 @@ def _mamba(m: Mamba, hidden: int, split: Split) -> Iterator[Tensor]:
         yield Tensor("mamba.x_proj", m.inner * (m.dt_rank + 2 * m.state) / split.tp)
         yield Tensor("mamba.dt_proj", m.dt_rank * m.inner / split.tp)
         channels = m.inner
+        yield Tensor("mamba.A", 2 * m.inner * (m.state + 1) / split.tp, linear=False)  # 32 bits, with D
+        yield Tensor("mamba.bias", 2 * m.inner / split.tp, linear=False)
     else:
         groups = max(m.groups, split.tp)  # copied if there are fewer than ranks
         channels = m.inner + 2 * groups * m.state
