@@ -58,13 +58,15 @@ class ModelSource:
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """`total`: bytes of all weights, if an index has the number and `tensors` are unknown. `problem`: the reason why
-    there is no config; the other fields then mean nothing.
+    there is no config; the other fields then mean nothing. `from_hub`: the host does not have them, or could not be
+    read.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     tensors: Tensors = field(default_factory=dict)
     total: int = 0
     problem: str = ""
+    from_hub: bool = False
 
 
 def source_of(host: str, spec: Spec) -> ModelSource | str:
@@ -171,7 +173,8 @@ def _table(text: bytes | None) -> Mapping[str, Any]:
 def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:
     """Plain JSON values."""
     tensors = {name: [kind, list(shape)] for name, (kind, shape) in sorted(files.tensors.items())}
-    return {"config": files.config, "tensors": tensors, "total": files.total, "problem": files.problem}
+    place = {"from_hub": True} if files.from_hub else {}
+    return {"config": files.config, "tensors": tensors, "total": files.total, "problem": files.problem, **place}
 
 
 def tensors_in(head: Mapping[str, Any]) -> Tensors:

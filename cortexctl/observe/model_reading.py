@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cortexctl.concurrently import HOSTS, PER_HOST, at_once, at_once_watched
 from cortexctl.model_files.files import ModelFiles, ModelSource
@@ -61,4 +62,4 @@ def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders, watch: Watc
     for name, source in by_name.items():
         once[name] = readers.from_hub(source)
         watch.answered(name)
-    return {source.key: once[source.name] for source in sources}
+    return {source.key: replace(once[source.name], from_hub=True) for source in sources}

@@ -158,6 +158,7 @@ _DECODER = Decoder(
         ObservedHost: {"listed"},  # it is never written: a plan does not use it
         ObservedContainer: {"addresses", "own_labels"},
         ImageFacts: {"release"},
+        ModelFiles: {"from_hub"},
         Inspected: {f.name for f in dataclasses.fields(Inspected)}
         - {"entrypoint", "command", "env", "secrets", "in_place"},
     },

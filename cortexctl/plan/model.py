@@ -43,11 +43,14 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """Seconds. `by`: past starts on this host that show the rate of its disk; 0: it is not measured."""
+    """Seconds. `by`: past starts on this host that show the rate of its disk; 0: it is not measured. `download`: bytes
+    of weights that the start may have to download first, which the range does not include.
+    """
 
     low: int
     high: int
     by: int = 0
+    download: int = 0
 
 
 @dataclass(frozen=True, slots=True)

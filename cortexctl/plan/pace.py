@@ -74,12 +74,12 @@ def _behind(waits: Waits, places: Collection[Place]) -> set[Place]:
 
 
 def expected_range(change: Change) -> tuple[int, int] | None:
-    """The least and the most seconds of a change by its past starts or its forecast; None if it has neither. A stop
-    that is not recorded takes up to its own bound.
+    """The least and the most seconds of a change by its past starts or its forecast; None if it has neither, or may
+    download its weights. A stop that is not recorded takes up to its own bound.
     """
     cost = change.cost
     if cost.expected is None:
-        return (cost.forecast.low, cost.forecast.high) if cost.forecast else None
+        return (cost.forecast.low, cost.forecast.high) if cost.forecast and not cost.forecast.download else None
     stop = (cost.at_most or 0) - change.detail.policy.gate.startup_timeout if cost.down and not cost.stops else 0
     return cost.expected, cost.expected + max(stop, 0)
 

@@ -29,6 +29,7 @@ from cortexctl.plan.model import (
     Plan,
     PlannedHost,
     PlannedImage,
+    TimeRange,
 )
 from cortexctl.plan.planfile_read import plan_from_dict
 from cortexctl.plan.steps import KIND_OF, Step
@@ -168,6 +169,10 @@ class _Shared:
         return self._policies[id(policy)][1]
 
 
+def _range_to_dict(times: TimeRange) -> dict[str, int]:
+    return {"low": times.low, "high": times.high, "by": times.by, "download_bytes": times.download}
+
+
 def _change_to_dict(change: Change, shared: _Shared) -> dict[str, Any]:
     """The fields of every change, and under `instance` the change to the containers there."""
     return {
@@ -189,7 +194,7 @@ def _change_to_dict(change: Change, shared: _Shared) -> dict[str, Any]:
             "expected_seconds": change.cost.expected,
             "starts": change.cost.starts,
             "stops": change.cost.stops,
-            "forecast_seconds": dataclasses.asdict(change.cost.forecast) if change.cost.forecast else None,
+            "forecast_seconds": _range_to_dict(change.cost.forecast) if change.cost.forecast else None,
         },
         "instance": _instance_to_dict(change.detail, shared),
     }

@@ -18,7 +18,7 @@ from cortexctl.instance.codec import spec_from_dict
 from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast_json import NAMES
-from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost
+from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost, TimeRange
 from cortexctl.plan.steps import TASK_KINDS, Step, Task
 from cortexctl.text.invocation import Invocation
 
@@ -142,7 +142,11 @@ def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[s
 
 _PLANNED = Decoder({Host: lambda host: host})
 _DETAIL = Decoder({Spec: lambda spec: spec})
-_CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST}, may_lack={Cost: {"forecast"}})
+_CHANGE = Decoder(
+    {InstanceChange: lambda detail: detail},
+    names={Cost: _COST, TimeRange: {"download": "download_bytes"}},
+    may_lack={Cost: {"forecast"}},
+)
 
 
 def _spec(value: Any) -> Spec:

@@ -271,3 +271,17 @@ def test_models_of_a_host_are_read_at_the_same_time_but_few_of_them() -> None:
         s.key: {"of": s.name} for s in sources if s.host in {"one", "two"}
     }
     assert counting.highest <= PER_HOST
+
+
+def test_files_of_the_hub_are_marked_and_those_of_a_host_are_not() -> None:
+    """The start of the former downloads its weights."""
+
+    class Host:
+        def model_files(self, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+            return ModelFiles({"of": seen.name}) if source.repo == "org/there" else ModelFiles(problem="not there")
+
+    there, absent = (ModelSource("one", "/cache", "hub", f"org/{name}", "main") for name in ("there", "absent"))
+    readers = ModelReaders(host=Host(), from_hub=lambda source: ModelFiles({"of": source.name}))
+    files = read_models([there, absent], readers, {"one": ObservedHost("one")})
+    assert files[there.key] == ModelFiles({"of": "one"})
+    assert files[absent.key] == ModelFiles({"of": "org/absent@main"}, from_hub=True)

@@ -14,10 +14,11 @@ from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.instance.spec import Mount
 from cortexctl.observed.record import Applied, HostRecord, Start
 from cortexctl.plan.model import TimeRange
+from cortexctl.plan.pace import expected_range
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import plan
 from cortexctl.render.plan.phrases import cost_text
-from tests.build_memory import desired, observed, running, spec
+from tests.build_memory import FILES, desired, observed, running, spec
 from tests.memory import budget_of
 
 
@@ -149,6 +150,21 @@ def test_a_replacement_that_stops_first_includes_the_stop() -> None:
     unknown, known = (ranges(wanted, replace(seen, records={"gpu-1": r})) for r in (never, stopped))
     assert (unknown.low - create.low, unknown.high - create.high) == (0, old.stop_timeout)
     assert (known.low - create.low, known.high - create.high) == (3, 9)
+
+
+def test_weights_that_only_the_hub_has_are_named_as_a_download() -> None:
+    """Nobody knows how fast it is: the range does not include it, and the host has no expected time."""
+    downloaded = {("gpu-1", "/srv/models/qwen"): replace(FILES["gpu-1", "/srv/models/qwen"], from_hub=True)}
+    created = plan(desired(chat=spec(max_model_len=8192)), observed(files=downloaded))
+    (change,) = created.changes
+    there = ranges(desired(chat=spec(max_model_len=8192)), observed())
+    assert change.cost.forecast is not None
+    assert there.download == 0
+    assert (change.cost.forecast.low, change.cost.forecast.high) == (there.low, there.high)
+    assert change.cost.forecast.download == pytest.approx(8.19e9 * 2, rel=0.01)  # 8.19 billion parameters
+    assert " plus a download of up to 15.3 GiB (forecast, disk not measured)" in cost_text(change)
+    assert expected_range(change) is None
+    assert plan_from_json(plan_to_json(created)) == created
 
 
 def test_a_cache_of_compiled_graphs_on_a_mount_may_be_full() -> None:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
+from cortexctl.engines.disk_rate import disk_rate
 from cortexctl.engines.launch_forecast import Forecast, StartForecast
 from cortexctl.engines.registry import engine_of
-from cortexctl.model_files.files import is_below
+from cortexctl.model_files.files import is_below, source_of
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.model import Change, TimeRange
+from cortexctl.text.units import GIB
 
 
 def with_forecasts(
@@ -47,7 +49,15 @@ def _range(change: Change, start: StartForecast, before: Forecast | None, observ
     total = start.total(weights)
     low = start.total(weights, is_first=False).low if _may_keep_compiled(change) else total.low
     soonest, latest = _stop(change, applied.stops if applied else ())
-    return TimeRange(round(low + watched + soonest), round(total.high + watched + latest), by)
+    download = _download(change, start.weights.value * disk_rate(record.rates).value, observed)
+    return TimeRange(round(low + watched + soonest), round(total.high + watched + latest), by, download)
+
+
+def _download(change: Change, read_gib: float, observed: Observed) -> int:
+    """Bytes of weights that are known from the Hub only."""
+    source = source_of(change.host, change.detail.after) if change.detail.after else ""
+    files = None if isinstance(source, str) else observed.model_files.get(source.key)
+    return round(read_gib * GIB) if files and files.from_hub else 0
 
 
 def _stop(change: Change, past: Sequence[float]) -> tuple[float, float]:

@@ -146,7 +146,9 @@ def forecast_text(costs: Sequence[Cost]) -> str:
     by, without = min(r.by for r in ranges), len(costs) - len(ranges)
     disk = f"disk measured in {by} past {'start' if by == 1 else 'starts'}" if by else "disk not measured"
     source = f"forecast, {disk}" + (f", unknown on {without}" if without else "")
-    return f"{range_text(min(r.low for r in ranges), max(r.high for r in ranges))} ({source})"
+    most = max(r.download for r in ranges)
+    download = f" plus a download of up to {show_bytes(most)}" if most else ""
+    return f"{range_text(min(r.low for r in ranges), max(r.high for r in ranges))}{download} ({source})"
 
 
 def range_text(low: float, high: float) -> str:
