@@ -107,6 +107,9 @@ class Forked:
         if self._process.pid and _exit_code(self._process, 0) is None:
             os.kill(self._process.pid, number)
 
+    def has_ended(self) -> bool:
+        return _exit_code(self._process, 0) is not None
+
     def end(self, timeout: float = AT_MOST) -> tuple[int, str]:
         """Wait for the exit. Returns the exit code (minus the signal's number after a signal) and the whole output."""
         code = _exit_code(self._process, timeout)
@@ -130,6 +133,7 @@ def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[s
 def run_as(streams: Sequence[int], cwd: str, env: Mapping[str, str], arguments: Sequence[str]) -> None:
     """Run the command line in this process, which it ends. `streams`: descriptors of stdin, stdout and stderr."""
     gc.freeze()  # a search of the loaded modules for garbage would copy the memory that the processes share
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
     os.environ.clear()
     os.environ.update(env)
     for number, stream in enumerate(streams):

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Host
 from cortexctl.errors import PathFailed
 from cortexctl.hosts import read
@@ -64,8 +65,12 @@ class Connections:
             return self._forwards[at.host]
 
     def close(self) -> None:
-        for connection in self._by_host.values():
-            connection.transport.close()
+        """Ends also requests that still run over ssh, after an interrupt."""
+        transports = [connection.transport for connection in self._by_host.values()]
+        at_once(lambda transport: transport.close(), [t for t in transports if t.forwarder is not None])
+        for transport in transports:
+            if transport.forwarder is None:
+                transport.close()
 
 
 class DockerDaemons:

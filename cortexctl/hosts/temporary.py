@@ -7,7 +7,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import field
 from typing import Any
 
@@ -15,6 +15,7 @@ import docker
 import docker.errors
 import docker.types
 
+from cortexctl.concurrently import finishing
 from cortexctl.dataclass import dataclass
 from cortexctl.hosts.frames import Frames, attached
 from cortexctl.hosts.transport import Connection
@@ -58,7 +59,8 @@ class Output:
 def created(api: Any, owner: str, wanted: Temporary) -> Iterator[str]:
     """Created, not started. The daemon removes it as soon as it ends, even if this process is gone by then."""
     name = f"cortexctl-probe-{secrets.token_hex(4)}"
-    try:  # from before the request: an interrupt can come after the daemon created it and before it answered
+    with finishing(), ExitStack() as at_end:
+        at_end.callback(remove, api, name)  # before the request: an interrupt can come before the daemon answers it
         yield api.create_container(
             image=wanted.image,
             name=name,
@@ -87,8 +89,6 @@ def created(api: Any, owner: str, wanted: Temporary) -> Iterator[str]:
                 log_config=docker.types.LogConfig(type="none"),
             ),
         )["Id"]
-    finally:
-        remove(api, name)
 
 
 def _devices(wanted: Temporary) -> list[docker.types.DeviceRequest] | None:

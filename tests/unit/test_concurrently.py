@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from cortexctl import concurrently
-from cortexctl.concurrently import PARALLEL, at_once
+from cortexctl.concurrently import PARALLEL, at_once, finishing
 from tests.waiting import AT_MOST
 
 
@@ -73,6 +77,75 @@ def test_an_exception_is_raised_here_and_ends_the_rest() -> None:
     with pytest.raises(ValueError, match="item"):
         at_once(call, range(100_000))
     assert len(started) <= PARALLEL
+
+
+@pytest.fixture
+def interrupts() -> Iterator[Callable[[], None]]:
+    """Sends this process an interrupt."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_an_interrupt_waits_for_no_call(interrupts: Callable[[], None]) -> None:
+    over, together = threading.Event(), threading.Barrier(2)
+
+    def call(number: int) -> None:
+        if number < 2 and together.wait(AT_MOST) == 0:
+            interrupts()
+        over.wait(AT_MOST)
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once(call, range(PARALLEL * 2))
+    assert not over.is_set()
+    over.set()
+
+
+def test_an_interrupt_waits_for_what_finishes(interrupts: Callable[[], None]) -> None:
+    over, together = threading.Event(), threading.Barrier(2)
+    removed: list[int] = []
+
+    def call(number: int) -> None:
+        if number == 0:
+            together.wait(AT_MOST)
+            interrupts()
+            over.wait(AT_MOST)
+            return
+        with finishing():
+            together.wait(AT_MOST)
+            time.sleep(0.2)  # an interrupt that does not wait would be raised meanwhile
+            removed.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once(call, range(2))
+    assert removed == [1]
+    over.set()
+
+
+def test_nothing_that_must_finish_begins_after_an_interrupt(interrupts: Callable[[], None]) -> None:
+    over, together, ended = threading.Event(), threading.Barrier(2), threading.Event()
+    created: list[int] = []
+
+    def call(number: int) -> None:
+        if together.wait(AT_MOST) == 0:
+            interrupts()
+        over.wait(AT_MOST)
+        try:
+            with finishing():
+                created.append(number)
+        finally:
+            ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once(call, range(2))
+    over.set()
+    assert ended.wait(AT_MOST)
+    assert not created
+
+
+def test_what_finishes_outside_such_calls_needs_nothing() -> None:
+    with finishing():
+        assert at_once(str, [1]) == ["1"]
 
 
 @pytest.mark.parametrize("most", [1, 2, 1000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -24,9 +25,10 @@ from cortexctl.observed.daemon_json import INFO, VOLUME
 from tests.drift_stack import SPEC
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.sockets import canned_daemon, read_request, serving_on
-from tests.forks import ran
+from tests.fakes.ssh import silent_ssh
+from tests.forks import Forked, ran
 from tests.reading import model_text, stack_text
-from tests.waiting import AT_MOST
+from tests.waiting import AT_MOST, wait_until
 
 DeadDaemon = tuple[str, list[object]]
 """Its URL, and what connected to it."""
@@ -327,3 +329,25 @@ def test_a_daemon_that_starts_after_its_first_request_stays_unread(tmp_path: Pat
         get(transport, LIST)
     with canned_daemon(path), pytest.raises(DaemonUnreachable, match="does not exist"):
         get(transport, LIST)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "plan", "drift", "apply", "destroy", "lock release", "observe --out now.json", "doctor --probe --stack"],
+)
+def test_an_interrupt_while_hosts_are_silent_leaves_nothing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = silent_ssh(tmp_path, monkeypatch)
+    with dead_daemon(tmp_path / "dead.sock", silent=True) as (url, connections):
+        hosts = "".join(
+            f'[hosts.{name}]\ndocker = "{at}"\nmodels_dir = "/m"\n\n'
+            for name, at in (("dead", url), ("far", "ssh://far"))
+        )
+        stack = tmp_path / "stack.toml"
+        stack.write_text(stack_text(model_text(hosts='["dead"]'), hosts=hosts))
+        run = Forked(tmp_path / "output", url, *command.split(), str(stack))
+        wait_until(lambda: run.has_ended() or (bool(connections) and ssh.has_started()))
+        run.send(signal.SIGINT)
+        assert run.end() == (130, "\nError: interrupted\n")
+        assert ssh.has_ended()

@@ -19,6 +19,8 @@ from cortexctl.hosts.transports.ssh_errors import channel_refusal, ssh_failure
 from cortexctl.hosts.transports.ssh_tunnel import SshTunnel
 from cortexctl.hosts.transports.tls_port import TlsPort
 from cortexctl.hosts.transports.unix_socket import UnixSocket
+from tests.fakes.ssh import silent_ssh
+from tests.waiting import AT_MOST, wait_until
 
 PEMS = ("ca.pem", "cert.pem", "key.pem")
 
@@ -225,3 +227,28 @@ def test_a_bounded_number_of_ssh_connections_is_opened_at_the_same_time(
     monkeypatch.setattr(ssh_tunnel, "SshProcess", Process)
     at_once(connect, range(4 * ssh_tunnel.AT_ONCE))
     assert highest <= ssh_tunnel.AT_ONCE
+
+
+def test_a_connection_that_is_being_opened_ends_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an interrupt: no ssh is left, and nobody waits for its time-out."""
+    ssh = silent_ssh(tmp_path, monkeypatch)
+    monkeypatch.setattr(ssh_tunnel, "OPENING", AT_MOST)
+    tunnel = SshTunnel("ssh://gpu-1")
+    failures: list[str] = []
+
+    def connect() -> None:
+        with pytest.raises(DaemonUnreachable) as caught:
+            tunnel.connect(AT_MOST)
+        failures.append(caught.value.message)
+
+    opening = threading.Thread(target=connect)
+    opening.start()
+    wait_until(ssh.has_started)
+    tunnel.close()
+    opening.join()
+    assert failures == ["the connection to gpu-1 was closed"]
+    wait_until(ssh.has_ended)
+    with pytest.raises(DaemonUnreachable, match="was closed"):
+        tunnel.connect(AT_MOST)

@@ -127,11 +127,15 @@ class SshProcess:
         self._forbids_forwards = self._forbids_forwards or is_forbidden(errors)
         return self._forbids_forwards
 
-    def close(self) -> None:
-        """Ends ssh; its guard removes the folder."""
+    def end(self) -> None:
+        """Tells ssh to end, and does not wait for it."""
         if self._guard.stdin and not self._guard.stdin.closed:
             with suppress(OSError):
                 self._guard.stdin.close()
+
+    def close(self) -> None:
+        """Ends ssh; its guard removes the folder."""
+        self.end()
         try:
             self._guard.wait(5)
         except subprocess.TimeoutExpired:

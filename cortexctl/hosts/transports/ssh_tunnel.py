@@ -37,6 +37,8 @@ MASTER = (
     *("-o", "StreamLocalBindUnlink=yes", "-o", "StreamLocalBindMask=0177"),
 )
 _PAUSE = 0.02
+_TURN = 0.2
+"""Seconds between two checks, while other connections are opened, whether this one is still wanted."""
 AT_ONCE = 32
 """Connections that are opened at the same time: each starts a process, which computes its handshake."""
 _STARTS = threading.BoundedSemaphore(AT_ONCE)
@@ -65,6 +67,7 @@ class SshTunnel:
         self._programs: list[subprocess.Popen[bytes]] = []
         self._sessions = 0
         """Number of ssh connections so far."""
+        self._is_closed = False
 
     @property
     def forwarder(self) -> SshTunnel:
@@ -146,6 +149,10 @@ class SshTunnel:
         """Nothing depends on it."""
 
     def close(self) -> None:
+        """No ssh runs afterwards, also if another thread opens a connection at this moment."""
+        self._is_closed = True
+        if self._process is not None:
+            self._process.end()  # the other thread has the guard until its ssh ends
         with self._guard:
             self._reap(everything=True)
             if self._process is not None:
@@ -157,22 +164,32 @@ class SshTunnel:
             return self._process
         if self._process is not None:
             self._process.close()
-        with _STARTS:
+        while not _STARTS.acquire(timeout=_TURN):
+            self._check_open()
+        try:
             process = self._started(seconds)
+        finally:
+            _STARTS.release()
         try:
             self._by_program = not _forwards(process, seconds) and is_forwarding_refused(process.errors())
         except OSError as cause:
             raise self.fault(cause) from cause
         return process
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise DaemonUnreachable(f"the connection to {self._host} was closed")
+
     def _started(self, seconds: float) -> SshProcess:
         """A new ssh process whose connection stands."""
+        self._check_open()
         self._process = process = SshProcess(
             [*OPTIONS, *MASTER, *self._login], self._host, self._socket or REMOTE_SOCKET
         )
         self._sessions += 1
         end = time.monotonic() + max(seconds, OPENING)
         while not process.is_ready():
+            self._check_open()
             if process.ended():
                 raise self._failure(process.errors())
             if time.monotonic() > end:
