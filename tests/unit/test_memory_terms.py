@@ -70,6 +70,30 @@ def test_adapters_double_the_number_of_graphs() -> None:
     assert adapters.value == pytest.approx(2 * without.value)
 
 
+@pytest.mark.parametrize(
+    ("version", "more", "tokens"),
+    [
+        ("0.8.5", {}, 40960),  # the first engine
+        ("0.9.2", {}, 8192),
+        ("0.26.0", {}, 8192),
+        ("0.26.0", {"pooler_config": {"pooling_type": "MEAN"}}, 40960),
+        ("0.12.0", {"pooler_config": {"pooling_type": "ALL"}}, 40960),
+        ("0.13.0", {"pooler_config": {"pooling_type": "ALL"}}, 8192),
+        ("0.26.0", {"enable_chunked_prefill": False}, 40960),
+        ("0.8.5", {"max_model_len": 36000}, 36000),
+    ],
+)
+def test_pooling_of_a_generating_model_prefills_in_parts(version: str, more: dict[str, Any], tokens: int) -> None:
+    """A server's defaults for an H200; 0.26 was measured."""
+    pooled = budget_of("qwen3-8b", "H200", version, **{"runner": "pooling", **more})
+    assert pooled.settings.batched_tokens == tokens
+
+
+def test_pooling_of_an_encoder_takes_a_prompt_as_a_whole() -> None:
+    settings = budget_of("bge-m3", "L4", "0.26.0").settings
+    assert (settings.chunked, settings.batched_tokens) == (False, settings.max_model_len)
+
+
 def test_pooling_has_no_graph_estimate() -> None:
     pooled = budget_of("qwen3-235b-a22b", "H200", "0.26.0", runner="pooling").tightest.graphs
     assert pooled.value == 0 < pooled.high

@@ -104,6 +104,38 @@ def uses_second_runner(
     return facts.architecture == "Qwen3ForCausalLM" and dense and not facts.quant.method
 
 
+def prefills_in_parts(
+    acts: Behaviour, args: Mapping[str, Any], facts: Facts, length: int, *, v1: bool, pooling: bool
+) -> bool:
+    """Whether a prompt may be longer than a batch. V0 did so above 32768 tokens. For pooling V1 does from its first
+    release with it on, 0.9.2, if the last token's state is the result; from 0.13 on also if those of all tokens are.
+    vLLM: `ModelConfig.is_chunked_prefill_supported`.
+    """
+    if (setting := args.get("enable_chunked_prefill")) is not None:
+        return bool(setting)
+    if not v1 or not pooling:
+        return v1 or (length > 32768 and not pooling)
+    return facts.causal and acts.since(0, 9, 2) and _pooled_by(args, facts) in _IN_PARTS[acts.since(0, 13)]
+
+
+_IN_PARTS = {False: {"last"}, True: {"last", "all"}}
+"""The results of pooling that can be computed in parts: before 0.13, and from it on."""
+
+
+def _pooled_by(args: Mapping[str, Any], facts: Facts) -> str:
+    """What the result is made of: the argument, or the default of models with a causal attention."""
+    config = args.get("pooler_config") or args.get("override_pooler_config")
+    table = config if isinstance(config, Mapping) else {}
+    named = table.get("seq_pooling_type") or table.get("tok_pooling_type") or table.get("pooling_type")
+    if named:
+        return str(named).lower()
+    if facts.architecture.endswith("ForProcessRewardModel"):
+        return "step"
+    if facts.architecture.endswith(("ForRewardModel", "ForTokenClassification")) or args.get("task") == "reward":
+        return "all"
+    return "mean" if facts.architecture.startswith("GritLM") else "last"
+
+
 def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> bool:
     """On by default. Models with states: from 0.28 on if they have attention, the Qwen3.5 line from 0.16 on; requested,
     where the release can.

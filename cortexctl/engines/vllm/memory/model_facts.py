@@ -45,6 +45,8 @@ class Facts:
     learned_positions: int = 0
     pooling: bool = False
     encoder_only: bool = False
+    causal: bool = True
+    """A token attends only to those before it."""
     mtp_layers: int = 0
     """Layers that predict further tokens; loaded only if speculative_config requests them."""
     per_layer_input: int = 0
@@ -162,6 +164,7 @@ def _read(config: Config) -> Facts:
         learned_positions=config.number("max_position_embeddings", "n_positions") if family.learned_positions else 0,
         pooling=encoder or (config.architecture.endswith(_POOLING) and not config.architecture.endswith(_GENERATES)),
         encoder_only=encoder,
+        causal=not encoder and config.flag("is_causal", default=True),
         mtp_layers=config.number("num_nextn_predict_layers", "mtp_num_hidden_layers"),
         per_layer_input=config.number("hidden_size_per_layer_input"),
         per_layer_vocab=config.number("vocab_size_per_layer_input"),

@@ -14,6 +14,7 @@ from cortexctl.engines.vllm.memory.defaults import (
     batch,
     block_size,
     caches_prefixes,
+    prefills_in_parts,
     uses_second_runner,
     uses_v1,
     whole_number,
@@ -130,8 +131,7 @@ def read_settings(
     length, auto = _length(args, longest)
     offline = str(args.get("entrypoint") or "") == "offline"
     pooling = facts.pooling or _pools(args)
-    chunked = args.get("enable_chunked_prefill")
-    chunked = bool(chunked) if chunked is not None else (v1 and not pooling) or length > 32768
+    chunked = prefills_in_parts(acts, args, facts, length, v1=v1, pooling=pooling)
     seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline)
     prefixes = caches_prefixes(acts, args, facts)
     return Settings(
