@@ -215,3 +215,36 @@ def test_a_draft_whose_config_cannot_be_read_has_a_reason(files: ModelFiles, pro
     assert (draft.name, draft.problem) == ("/m", problem)
     medusa = read_speculation({"speculative_config": {"method": "medusa", "model": "/m"}})
     assert (read_draft(medusa, {"/m": ModelFiles({"a": 1})}) or Draft("")).problem == "its files do not show its size"
+
+
+@pytest.mark.parametrize(
+    ("version", "table", "second"),
+    [
+        ("0.26.0", {"method": "ngram", "num_speculative_tokens": 3}, False),
+        ("0.31.0", {"method": "ngram", "num_speculative_tokens": 3}, False),
+        ("0.32.0", {"method": "ngram", "num_speculative_tokens": 3}, True),
+        ("0.30.0", {"method": "draft_model", "model": "/models/small"}, False),
+        ("0.31.0", {"method": "draft_model", "model": "/models/small"}, True),
+        ("0.31.0", {"method": "draft_model", "model": "/models/small", "use_heterogeneous_vocab": True}, True),
+        ("0.32.0", {"method": "draft_model", "model": "/models/small", "use_heterogeneous_vocab": True}, False),
+        ("0.26.0", {"method": "eagle3", "model": "/models/eagle"}, True),
+        ("0.26.0", {"method": "eagle3", "model": "/models/eagle", "parallel_drafting": True}, False),
+        ("0.32.0", {"method": "medusa", "model": "/models/medusa"}, False),
+        ("0.33.0", {"method": "medusa", "model": "/models/medusa"}, True),
+        ("0.33.0", {"method": "suffix", "num_speculative_tokens": 3}, False),
+    ],
+)
+def test_the_runner_of_a_speculation_is_that_of_the_release(
+    version: str, table: dict[str, Any], *, second: bool
+) -> None:
+    settings = budget_of("llama-3.1-8b", "H200", version, speculative_config=table).settings
+    assert settings.second_runner is second
+
+
+def test_eagle3_on_two_stages_needs_the_first_runner_up_to_0_29() -> None:
+    table = {"method": "eagle3", "model": "/models/eagle", "num_speculative_tokens": 3}
+    runners = [
+        budget_of("llama-3.1-8b", "H200", version, speculative_config=table, pipeline_parallel_size=2)
+        for version in ("0.29.0", "0.30.0")
+    ]
+    assert [b.settings.second_runner for b in runners] == [False, True]

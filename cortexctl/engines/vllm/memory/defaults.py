@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from cortexctl.engines.gpu_table import Gpu
+from cortexctl.engines.vllm.memory.draft_runners import second_runner_serves
 from cortexctl.engines.vllm.memory.layers import Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
-from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation
+from cortexctl.engines.vllm.memory.speculation import Speculation
 from cortexctl.engines.vllm.memory.states import can_cache_prefixes
 
 FIRST_ON_SECOND = {
@@ -84,14 +85,15 @@ def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool
 
 
 def uses_second_runner(
-    acts: Behaviour, facts: Facts, environ: Mapping[str, str], speculation: Speculation = NO_SPECULATION
+    acts: Behaviour, facts: Facts, environ: Mapping[str, str], speculation: Speculation, stages: int
 ) -> bool:
     """Whether the release runs the model with its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
-    from 0.25, all from 0.30; unless it lacks the kind of speculation. vLLM: `VllmConfig.use_v2_model_runner`.
+    from 0.25, all from 0.30; unless it lacks the kind of speculation. `stages`: of the pipeline. vLLM:
+    `VllmConfig.use_v2_model_runner`.
     """
     if (setting := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
         return setting == "1"
-    if not acts.known or not acts.since(0, 22) or not speculation.is_on_second_runner:
+    if not acts.known or not acts.since(0, 22) or not second_runner_serves(acts, speculation, stages):
         return False  # for an unknown release: the runner that needs more
     if acts.since(0, 30):
         return True

@@ -59,7 +59,7 @@ def _vocabulary(facts: Facts, s: Settings, draft: Facts | None) -> Refusal | Non
     """A draft model that shares nothing with its target must have the same tokens."""
     if draft is None or s.speculation.method != WHOLE or s.speculation.any_vocabulary or draft.vocab == facts.vocab:
         return None
-    if not s.behaviour.since(0, 14):  # there are no drafts of that kind in the first releases of V1
+    if not s.behaviour.since(0, 15):  # the first releases of V1 have no drafts of that kind, and 0.14 does not check
         return None
     text = (
         f"Target and draft model should have the same vocabulary size. Target model vocab_size={facts.vocab}. Draft "

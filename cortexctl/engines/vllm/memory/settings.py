@@ -164,7 +164,7 @@ def read_settings(
         offline,
         BYTES.get(str(args.get("mamba_ssm_cache_dtype") or ""), 0),
         pooling,
-        uses_second_runner(acts, facts, environ, speculation),
+        uses_second_runner(acts, facts, environ, speculation, whole_number(args, "pipeline_parallel_size", 1)),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
         _table(args.get("limit_mm_per_prompt")).get("video") != 0,
         longest,

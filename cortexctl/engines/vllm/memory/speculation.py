@@ -13,7 +13,6 @@ _BY_NAME = (("eagle-", "eagle"), ("eagle3", "eagle3"), ("dflash", "dflash"), ("d
 _WITHOUT_A_MODEL = {"ngram", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"}
 """Methods that load no weights; what `model` means with them is not a model."""
 _WITHOUT_ATTENTION = {"ngram", "ngram_gpu", "suffix", "medusa", "mlp_speculator"}
-_ON_SECOND = {"eagle", "eagle3", "dflash", "dspark", "mtp"}
 WHOLE = "draft_model"
 """The method whose draft is a model of its own: it shares nothing with its target."""
 
@@ -31,6 +30,8 @@ class Speculation:
     tp: int = 0
     any_vocabulary: bool = False
     """The draft may have another vocabulary than its target."""
+    parallel: bool = False
+    """All tokens are drafted in one pass."""
 
     @property
     def layers(self) -> int:
@@ -54,13 +55,6 @@ class Speculation:
         """Its weights can be estimated from the layers of its target."""
         return self.method in {"eagle", "eagle3"} or self.is_mtp
 
-    @property
-    def is_on_second_runner(self) -> bool:
-        """The second model runner serves it; others are served by the first. vLLM 0.27:
-        `VllmConfig._get_v2_model_runner_unsupported_features`.
-        """
-        return not self.method or self.method in _ON_SECOND or self.is_mtp
-
 
 NO_SPECULATION = Speculation()
 
@@ -81,6 +75,7 @@ def read_speculation(args: Mapping[str, Any], model: str = "") -> Speculation:
         _number(table.get("num_speculative_tokens")) or (1 if method else 0),
         _number(table.get("draft_tensor_parallel_size")),
         bool(table.get("use_heterogeneous_vocab")),
+        bool(table.get("parallel_drafting")),
     )
 
 
