@@ -66,7 +66,7 @@ def peak(facts: Facts, s: Settings, gpu: Gpu, *, last: bool = True) -> Peak:
     sampling = stays + sampler(facts, s, gpu) if last and not s.pooling else 0.0
     later = max(run, sampling, encoding)
     first = later if s.eager else max(later, *compiling(facts, s, gpu, run))
-    spread = 0.045 if facts.model_type in _MEASURED_ENCODERS else 0.2
+    spread = 0.045 if has_measured_encoder(facts) else 0.2
     low = max(0.97 * max(run, sampling), (1 - spread) * encoding) - 0.03 * GIB
     high = max(1.03 * first, (1 + spread) * encoding) + 0.06 * GIB + _doubt(facts, s, run, first)
     return Peak(Estimate(first / GIB, max(low, 0.0) / GIB, high / GIB, "config"), (first - later) / GIB)
@@ -156,6 +156,11 @@ def encoder(facts: Facts, s: Settings) -> tuple[float, float]:
     working = patches * (tower.matrices * tower.width / s.tp + 3 * tower.hidden) * s.model_bytes
     embeddings = items * frames * tower.tokens * facts.hidden * s.model_bytes
     return inputs + embeddings, inputs + working
+
+
+def has_measured_encoder(facts: Facts) -> bool:
+    """Whether starts of its family showed what its encoder needs."""
+    return facts.model_type in _MEASURED_ENCODERS
 
 
 def _frames(tower: Tower, s: Settings) -> int:

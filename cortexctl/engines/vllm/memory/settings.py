@@ -85,6 +85,11 @@ class Settings:
         return kv_size(self.kv_dtype) or float(self.model_bytes)
 
     @property
+    def ranks(self) -> int:
+        """GPUs of the server."""
+        return self.tp * self.pp * self.dp
+
+    @property
     def ranks_before_check(self) -> int:
         """Ranks that have set up NCCL when free memory is checked; 1 where the check is first."""
         return 1 if self.behaviour.counts_nccl else self.tp * self.pp
