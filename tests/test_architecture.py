@@ -75,7 +75,7 @@ about): the stack is read through it, and the audit log asks git and is written 
 
 APPLY_FOR_RENDER = {"cortexctl.apply.events", "cortexctl.apply.executor"}
 """Of apply, render sees the values: events, and the result."""
-OPERATIONS_FOR_RENDER = {"cortexctl.operations.results", "cortexctl.operations.validation"}
+OPERATIONS_FOR_RENDER = {f"cortexctl.operations.{name}" for name in ("results", "status_results", "validation")}
 """Of operations, too: what use cases return."""
 CLI_ALONE = {"cortexctl.apply.executor", "cortexctl.files.atomic"}
 """Of apply and files, cli sees the result of a run, and the writer of whole files."""

@@ -12,8 +12,8 @@ from cortexctl.cli.writing import out, print_plain
 from cortexctl.operations.connections import open_hosts
 from cortexctl.operations.lock import read_locks, release_locks
 from cortexctl.operations.read_stack import SecretMode, StackReader
-from cortexctl.operations.results import HostLock
 from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.operations.status_results import HostLock
 from cortexctl.render.lock import lock_text, released_text
 
 

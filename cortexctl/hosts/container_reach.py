@@ -9,19 +9,21 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexctl.desired.stack import ReachMode
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts import kernel
 from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
-from cortexctl.hosts.proven_forwards import Forwarded, ProvenForwards
 from cortexctl.hosts.transport import Transport
 from cortexctl.observed.daemon_json import LOCATED, read_answer
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
+
+if TYPE_CHECKING:
+    from cortexctl.hosts.proven_forwards import Forwarded, ProvenForwards
 
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""

@@ -10,7 +10,7 @@ from cortexctl.errors import DaemonError, DaemonRefused, UsageError
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.operations.connections import OpenHosts
-from cortexctl.operations.results import HostLock, LockState
+from cortexctl.operations.status_results import HostLock, LockState
 from cortexctl.waiting import Watch
 
 

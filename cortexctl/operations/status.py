@@ -23,7 +23,7 @@ from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
 from cortexctl.operations.connections import Connections, OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
-from cortexctl.operations.results import UNREACHABLE, FleetStatus, HostLock, InstanceStatus
+from cortexctl.operations.status_results import UNREACHABLE, FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted, owned_on
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.differing import differing_fields

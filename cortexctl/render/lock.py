@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortexctl.operations.results import HostLock, LockState
+from cortexctl.operations.status_results import HostLock, LockState
 from cortexctl.render.sanitise import visible
 from cortexctl.text.units import show_seconds
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortexctl.engines.measurement import Measurement
-from cortexctl.operations.results import FleetStatus, InstanceStatus
+from cortexctl.operations.status_results import FleetStatus, InstanceStatus
 from cortexctl.render.lock import holder_text
 from cortexctl.render.plan.outcome import counted
 from cortexctl.render.sanitise import all_visible, visible
 from cortexctl.render.style import Ink
+
+if TYPE_CHECKING:
+    from cortexctl.engines.measurement import Measurement
 
 HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
 

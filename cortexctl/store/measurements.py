@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cortexctl.engines.measurement import Measurement, from_json, to_json
 from cortexctl.errors import UsageError
-from cortexctl.files.atomic import write_atomic
 from cortexctl.store.cache_folder import cache_folder
+
+if TYPE_CHECKING:
+    from cortexctl.engines.measurement import Measurement
 
 RETAINED = 300
 """Files; the oldest are deleted first. Reading all takes some ten milliseconds."""
@@ -30,9 +32,11 @@ def folder() -> Path:
 
 def read_all(skipped: Callable[[str], None] = lambda _why: None) -> list[Measurement]:
     """All that can be read. `skipped` gets a sentence about each file that is damaged or of another format."""
-    known = []
+    known: list[Measurement] = []
     with suppress(UsageError, OSError):
         for file in sorted(folder().glob("*.json")):
+            from cortexctl.engines.measurement import from_json
+
             try:
                 known.append(from_json(json.loads(file.read_text(encoding="utf-8"))))
             except FileNotFoundError:
@@ -44,6 +48,9 @@ def read_all(skipped: Callable[[str], None] = lambda _why: None) -> list[Measure
 
 def keep(measurement: Measurement) -> None:
     """In place of an earlier one of the same start. Raises UsageError where nothing can be written."""
+    from cortexctl.engines.measurement import to_json
+    from cortexctl.files.atomic import write_atomic
+
     at = folder()
     try:
         at.mkdir(parents=True, exist_ok=True, mode=0o700)

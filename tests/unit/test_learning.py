@@ -22,7 +22,7 @@ from cortexctl.errors import DaemonRefused, UsageError
 from cortexctl.operations.equal_starts import started_as
 from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, warning
-from cortexctl.operations.results import FleetStatus, InstanceStatus
+from cortexctl.operations.status_results import FleetStatus, InstanceStatus
 from cortexctl.render.status import status_json, status_text
 from cortexctl.render.style import Ink
 from cortexctl.store import measurements

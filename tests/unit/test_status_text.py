@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from cortexctl.cli import status
 from cortexctl.cli.main import cli
-from cortexctl.operations.results import UNREACHABLE, FleetStatus, InstanceStatus
+from cortexctl.operations.status_results import UNREACHABLE, FleetStatus, InstanceStatus
 from cortexctl.render.status import status_text
 from cortexctl.render.style import Ink
 from tests.reading import model_text, stack_text
