@@ -68,6 +68,12 @@ def about(seconds: float) -> str:
     return show_seconds(max(round(seconds / unit) * unit, unit))
 
 
+def about_range(low: float, high: float) -> str:
+    """Both ends rounded in the same way: '40s to 2m20s', or one of them if they are equal then."""
+    shortest, longest = about(low), about(high)
+    return shortest if shortest == longest else f"{shortest} to {longest}"
+
+
 def show_short(total: float) -> str:
     """0.0284 -> '28ms', 1.5 -> '1.50s', 75 -> '1m15s': for durations where fractions of a second matter."""
     milliseconds = round(total * 1000)

@@ -17,7 +17,9 @@ from cortexctl.plan.model import TimeRange
 from cortexctl.plan.pace import expected_range
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import plan
+from cortexctl.render.fit.terminal import budget_text
 from cortexctl.render.plan.phrases import cost_text
+from cortexctl.render.style import Ink
 from tests.build_memory import FILES, desired, observed, running, spec
 from tests.memory import budget_of
 
@@ -199,3 +201,27 @@ def applied(
 
 def rate_in(*log: str, **args: Any) -> float | None:
     return Vllm().read_rate(log, spec(**args).server)
+
+
+def fit_text(**args: object) -> str:
+    return budget_text(
+        "qwen3-8b", budget_of("qwen3-8b", "H200", "0.26.0", max_model_len=8192, **args), Ink(enabled=False)
+    )
+
+
+def test_fit_shows_the_stages_of_a_start() -> None:
+    text = fit_text()
+    assert (
+        "It serves after 55s to 2m30s (forecast): process 10s to 45s, weights (disk not measured) 5s to 1m20s," in text
+    )
+    assert "With its compiled graphs from a cache: 35s to 2m." in text
+
+
+def test_fit_leaves_out_the_stages_that_an_eager_start_does_not_have() -> None:
+    text = fit_text(enforce_eager=True)
+    assert "It serves after" in text
+    assert not {"compiling", "compiled"} & set(text.replace(",", " ").split())
+
+
+def test_fit_shows_no_time_for_a_start_that_is_refused() -> None:
+    assert "serves after" not in fit_text(gpu_memory_utilization=0.01)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
@@ -12,7 +12,7 @@ from cortexctl.engines.vllm.memory.overhead import beside_budget
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
-from cortexctl.text.units import about
+from cortexctl.text.units import about_range
 
 WIDTH = 40
 """Width of a bar in characters."""
@@ -34,22 +34,30 @@ def budget_text(title: str, budget: Budget, ink: Ink) -> str:
     if budget.refusal:
         lines.append(f"    vLLM: {budget.refusal.text}")
         lines += [f"    next: {budget.refusal.advice}"] if budget.refusal.advice else []
-    lines += [_start(budget)] if budget.verdict in {"starts", "uncertain"} else []
+    lines += _start(budget) if budget.verdict in {"starts", "uncertain"} else []
     lines += [f"  note: {note}" for note in budget.notes]
     return "\n".join(lines)
 
 
-def _start(budget: Budget) -> str:
-    """The time until it serves, with the part that depends on the disk."""
+def _start(budget: Budget) -> Iterator[str]:
+    """The time until it serves, by stage, and that of a start with a full cache of compiled graphs."""
     start = budget.start
-    first, later = start.total(), start.total(is_first=False)
-    weights = f"reading weights {_times(start.weights)}, {start.weights.source}"
-    again = f"; with its compiled graphs from a cache {_times(later)}" if start.compiling.value else ""
-    return f"  serves after {_times(first)} (forecast: {weights}){again}"
+    disk = "disk not measured" if start.weights.source == "assumed" else "disk measured"
+    stages = {
+        "process": start.process,
+        f"weights ({disk})": start.weights,
+        "engine": start.engine,
+        "compiling": start.compiling,
+        "graphs": start.graphs,
+    }
+    parts = ", ".join(f"{name} {_times(part)}" for name, part in stages.items() if part.high)
+    yield f"  It serves after {_times(start.total())} (forecast): {parts}."
+    if start.compiling.high:
+        yield f"  With its compiled graphs from a cache: {_times(start.total(is_first=False))}."
 
 
 def _times(part: Estimate) -> str:
-    return f"{about(part.low)} to {about(part.high)}"
+    return about_range(part.low, part.high)
 
 
 def _sum(budget: Budget, at: StageBudget) -> list[str]:

@@ -30,8 +30,9 @@ from cortexctl.render.plan.folding import Block, cut, fold, listed
 from cortexctl.render.plan.markdown_detail import details
 from cortexctl.render.plan.memory import forecasts_by_address, memory_summary, unknown_number
 from cortexctl.render.plan.outcome import counted, good_news, nothing_to_do
-from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, range_text, reason_lines
+from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, reason_lines
 from cortexctl.render.sanitise import visible_plan
+from cortexctl.text.units import about_range
 
 MAX_BYTES = 60_000
 """GitHub takes 65,536 characters."""
@@ -218,7 +219,7 @@ def _time(blocks: Sequence[Block]) -> str:
     known = [times for times in ranges if times]
     expected = ""
     if known and len(known) == len(ranges):
-        expected = f" for about {range_text(min(low for low, _ in known), max(high for _, high in known))}"
+        expected = f" for about {about_range(min(low for low, _ in known), max(high for _, high in known))}"
     seconds = max(b.first.cost.at_most or 0 for b in blocks)
     each = " each" if sum(len(b.hosts) for b in blocks) > 1 else ""
     return expected + (f", {bound_text(seconds, each)}" if seconds else "")

@@ -31,7 +31,7 @@ from cortexctl.plan.steps import (
     UpdateContainer,
 )
 from cortexctl.render.plan.folding import cut, listed
-from cortexctl.text.units import about, show_bytes, show_seconds
+from cortexctl.text.units import about_range, show_bytes, show_seconds
 
 MOST_BATCHES = 4
 """Batches that are listed."""
@@ -148,13 +148,7 @@ def forecast_text(costs: Sequence[Cost]) -> str:
     source = f"forecast, {disk}" + (f", unknown on {without}" if without else "")
     most = max(r.download for r in ranges)
     download = f" plus a download of up to {show_bytes(most)}" if most else ""
-    return f"{range_text(min(r.low for r in ranges), max(r.high for r in ranges))}{download} ({source})"
-
-
-def range_text(low: float, high: float) -> str:
-    """Seconds, rounded as an estimate deserves."""
-    shortest, longest = about(low), about(high)
-    return shortest if shortest == longest else f"{shortest} to {longest}"
+    return f"{about_range(min(r.low for r in ranges), max(r.high for r in ranges))}{download} ({source})"
 
 
 def rollout_text(rollout: Rollout) -> str:
@@ -198,7 +192,7 @@ def host_cost_text(host: PlannedHost, changes: Sequence[Change], pace: Pace | No
         parts.append(
             f"{len(changes)} changes"
             + (f", {at_once} at a time" if starts > 1 else "")
-            + (f", about {range_text(*pace.expected)}" if pace.expected else "")
+            + (f", about {about_range(*pace.expected)}" if pace.expected else "")
             + (f", {bound_text(pace.at_most)}" if pace.at_most else "")
         )
     if host.gpus_before or host.gpus_after:
