@@ -26,6 +26,7 @@ from cortexctl.apply.events import (
 from cortexctl.apply.gate.explain import as_ours, explained
 from cortexctl.apply.gate.gate import Listener
 from cortexctl.apply.perform import Performer
+from cortexctl.apply.plan_index import PlanIndex
 from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, Durations
 from cortexctl.apply.run_hooks import NO_HOOKS
@@ -120,6 +121,7 @@ class Executor:
     explain: Callable[[CortexctlError], CortexctlError] = explained
     """Reads the cause from a failure's log; called after everything that can be restored is restored."""
     _turns: Turns = field(init=False)
+    _index: PlanIndex = field(init=False)
     _failed_steps: set[str] = field(default_factory=set)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
@@ -130,7 +132,7 @@ class Executor:
     """Steps as they end; None: a turn is free."""
 
     def __post_init__(self) -> None:
-        self._turns = Turns(self.plan)
+        self._turns, self._index = Turns(self.plan), PlanIndex(self.plan)
 
     def run(self, steps: Sequence[Step] | None = None) -> Result:
         """Run `steps` (all of the plan's if None) to the end, or until the failure limit is reached.
@@ -172,13 +174,13 @@ class Executor:
 
     def _attempt(self, step: Step) -> CortexctlError | None:
         """Run a step; if it fails, undo its change immediately, before anything else happens on the host."""
-        change = self._change_of(step)
+        change = self._index.change_of(step)
         began = self.performer.clock.elapsed()
         try:
             self._need_lock(step.host)
             if self.hooks.before_step(step, change):
                 self._need_lock(step.host)  # a hook may take its time
-            if change is not None and step == self.plan.steps_of(change)[0]:
+            if change is not None and step == self._index.steps_of(change)[0]:
                 self.recorder.begins(change)
             self._emit(StepStarted(step))
             acted = self.performer.clock.elapsed()
@@ -265,7 +267,7 @@ class Executor:
         if self._passed_gate(change) or change.detail.policy.on_failure == "halt":
             # The new instance serves (or is to be examined); the next plan does the rest.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
-        refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
+        refused = isinstance(failure, HookFailed) and step == self._index.steps_of(change)[0]
         if refused or isinstance(step.task, UNNOTICED):
             if isinstance(step.task, TryReach):
                 self._run_undo(change, undo_unnoticed(change))
@@ -320,16 +322,13 @@ class Executor:
                 clock.sleep(RETRY_EVERY)
 
     def _passed_gate(self, change: Change) -> bool:
-        gates = [s for s in self.plan.steps_of(change) if isinstance(s.task, PassGate)]
+        gates = [s for s in self._index.steps_of(change) if isinstance(s.task, PassGate)]
         return bool(gates) and all(s.id in self._turns.done for s in gates)
-
-    def _change_of(self, step: Step) -> Change | None:
-        return next((c for c in self.plan.changes if c.address == step.address and c.host == step.host), None)
 
     def _result(self) -> Result:
         outcomes = []
         for change in self.plan.effective:
-            steps = self.plan.steps_of(change)
+            steps = self._index.steps_of(change)
             if change.address in self._outcomes:
                 outcomes.append(self._outcomes[change.address])
             elif all(s.id in self._turns.done for s in steps):
@@ -344,4 +343,4 @@ class Executor:
 
     def _is_unfinished(self, change: Change) -> bool:
         """A candidate that was created and not started has no visible effect; the next apply continues with it."""
-        return any(s.id in self._turns.done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))
+        return any(s.id in self._turns.done and not isinstance(s.task, UNNOTICED) for s in self._index.steps_of(change))

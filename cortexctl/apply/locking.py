@@ -7,11 +7,14 @@ needs no marker on the hosts and no request, also for daemons without containers
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import field, replace
+from functools import partial
 
 from cortexctl.apply.protocols import Clock, Daemon, Daemons
+from cortexctl.apply.shared_call import SharedCall
 from cortexctl.dataclass import dataclass
 from cortexctl.errors import DaemonError, LockHeld, Refused
 from cortexctl.observed.lock_holder import LockInfo
@@ -46,6 +49,9 @@ class Locks:
     """The hosts whose lock another run held at first: it may have changed anything of the stack there."""
     _owner_ids: dict[str, str] = field(default_factory=dict)
     """Host -> the owner's id that is ours there."""
+    _readings: dict[str, SharedCall[bool]] = field(default_factory=dict)
+    """Host -> a reading of its lock, for all steps that are about to begin there."""
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
@@ -66,8 +72,17 @@ class Locks:
         """A daemon that does not answer has not given the lock to another run: the step itself will report the
         problem.
         """
+        if host not in self._owner_ids:
+            return True
+        with self._guard:
+            if host not in self._readings:
+                self._readings[host] = SharedCall(partial(self._may_be_ours, host))
+            reading = self._readings[host]
+        return reading()
+
+    def _may_be_ours(self, host: str) -> bool:
         try:
-            return host not in self._owner_ids or self._is_ours(host, self.daemons.daemon(host))
+            return self._is_ours(host, self.daemons.daemon(host))
         except DaemonError:
             return True
 

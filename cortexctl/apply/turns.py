@@ -8,7 +8,7 @@ fail.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from cortexctl.plan.action import NEW
@@ -30,6 +30,12 @@ class Turns:
         """New instances that have answered their first requests."""
         self._pending: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
+        self._missing: dict[str, int] = {}
+        """For each pending step, how many of those that it waits for are not done."""
+        self._followers: defaultdict[str, list[str]] = defaultdict(list)
+        """For each step, those that wait for it."""
+        self._left: Counter[Place] = Counter()
+        """The number of steps of each change that are pending or running."""
         self._started: set[Place] = set()
         self._underway: set[Place] = set()
         """Changes that have touched a serving container, or started a new one: they always finish."""
@@ -37,7 +43,13 @@ class Turns:
         """Hosts on which no further change begins."""
 
     def add(self, steps: Iterable[Step]) -> None:
-        self._pending |= {s.id: s for s in steps}
+        for step in steps:
+            self._pending[step.id] = step
+            self._left[step.place] += 1
+            before = set(step.after) - self.done
+            self._missing[step.id] = len(before)
+            for other in before:
+                self._followers[other].append(step.id)
 
     @property
     def are_left(self) -> bool:
@@ -49,7 +61,7 @@ class Turns:
         wait for a worker. Not `begins_more`: only changes that are underway go on, because half of a replacement is an
         outage.
         """
-        ready = [s for s in self._pending.values() if self.done.issuperset(s.after)]
+        ready = [step for id_, step in self._pending.items() if not self._missing[id_]]
         if not begins_more:
             ready = [s for s in ready if s.address and s.place in self._underway]
         ready = [s for s in ready if s.host not in self._closed or not s.address or s.place in self._underway]
@@ -61,7 +73,7 @@ class Turns:
         for step in sorted(ready, key=lambda s: not s.address or s.place not in self._started):
             if len(taken) == free:
                 break
-            if step.place in self._starting - self._started:
+            if step.place in self._starting and step.place not in self._started:
                 now = starts[step.host] - (answering[step.host] if step.place in self._new else 0)
                 if now >= self._limit or step.host in full:
                     full.add(step.host)  # in order: what comes later does not overtake
@@ -83,13 +95,15 @@ class Turns:
 
     def finish(self, step: Step) -> None:
         """It is done."""
-        del self._running[step.id]
+        self._ends(step)
         self.done.add(step.id)
+        for follower in self._followers[step.id]:
+            self._missing[follower] -= 1
 
     def fail(self, step: Step) -> None:
         """It has failed: what waits for it does not run, and no other change of its host begins."""
         self.close(step.host)
-        del self._running[step.id]
+        self._ends(step)
         here = (s for s in self._pending.values() if s.host == step.host and s.address)
         lost = {step.id, *(s.id for s in here if s.place not in self._underway)}
         self._drop(lost)
@@ -105,9 +119,13 @@ class Turns:
 
     def _drop(self, ids: Iterable[str]) -> None:
         for step_id in ids:
-            self._pending.pop(step_id, None)
+            if step := self._pending.pop(step_id, None):
+                self._left[step.place] -= 1
+
+    def _ends(self, step: Step) -> None:
+        del self._running[step.id]
+        self._left[step.place] -= 1
 
     def _unfinished_starts(self) -> set[Place]:
         """The changes that start a container and have started."""
-        left = {s.place for s in (*self._pending.values(), *self._running.values())}
-        return self._starting & self._started & left
+        return {place for place in self._starting & self._started if self._left[place]}

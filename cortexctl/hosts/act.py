@@ -32,7 +32,7 @@ from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, LOGGED, PULLED
 from cortexctl.observed.daemon_product import is_podman
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.observed.record import HostRecord
+from cortexctl.observed.record import HostRecord, RecordEncoder
 
 REQUEST_TIMEOUT = 60
 """Seconds; a stop may take its own grace longer."""
@@ -60,6 +60,7 @@ class DockerDaemon:
             self._api = DaemonApi(at.transport, REQUEST_TIMEOUT)
         self._is_podman = is_podman(self._api.server)
         self._own_labels = OwnLabels(self._api)
+        self._record_encoder = RecordEncoder()
 
     def image(self, reference: str) -> ImageFacts:
         """On the host, else in its registry (the daemon asks it, with this machine's docker login)."""
@@ -279,7 +280,7 @@ class DockerDaemon:
     def write_record(self, owner: str, new: HostRecord) -> None:
         """There is no other writer: the lock is held."""
         with self._translated_errors("write the record"):
-            record_volumes.write(self._api, owner, new)
+            record_volumes.write(self._api, owner, new, self._record_encoder)
 
     def settle_record(self, owner: str) -> None:
         """Repair the record after a run that was killed while it wrote. The lock is held."""

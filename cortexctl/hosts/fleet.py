@@ -166,8 +166,11 @@ class DockerDaemons:
         """
         from cortexctl.hosts.examine_paths import path_facts
 
-        if host not in self._paths:
-            self._paths[host] = path_facts(self._at(host), tests_exec=True)
+        with self._guard:
+            of_host = self._guards[host]
+        with of_host:
+            if host not in self._paths:
+                self._paths[host] = path_facts(self._at(host), tests_exec=True)
         problem, next_step = self._paths[host].blocked()
         if problem:
             raise PathFailed(f"a server in a new container could not be checked: {problem}", next_step=next_step)

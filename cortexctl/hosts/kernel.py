@@ -42,47 +42,56 @@ def has_address(address: str) -> bool:
 
 def listens(pid: int, addresses: Iterable[str], port: int) -> dict[str, bool] | None:
     """For each address whether a process listens at it and that port, in the process's own network; None if that cannot
-    be determined. The tables are read once.
+    be determined.
     """
-    tables = _tables(pid)
-    if tables is None:
+    wanted, at_port = tuple(addresses), f":{port:04X}"
+    open_at: set[str] = set()
+    try:
+        for table in _tables(pid):
+            listening = (local for local, _, state in _rows(table) if state == LISTEN and local.endswith(at_port))
+            open_at.update(_address(local)[0] for local in listening)
+            if not open_at.isdisjoint({"0.0.0.0", "::"}):  # noqa: S104
+                return dict.fromkeys(wanted, True)
+    except OSError:
         return None
-    at_port = f":{port:04X}"
-    open_at = {_address(local)[0] for local, _, state in _rows(tables) if state == LISTEN and local.endswith(at_port)}
-    on_all = not open_at.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
-    return {address: on_all or address in open_at for address in addresses}
+    return {address: address in open_at for address in wanted}
 
 
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both addresses must appear there."""
-    ports = f":{theirs[1]:04X}", f":{ours[1]:04X}"
     for _ in range(_ATTEMPTS):
-        for local, remote, state in _rows(_tables(pid) or ()):
-            is_between = state == ESTABLISHED and local.endswith(ports[0]) and remote.endswith(ports[1])
-            if is_between and (_address(local), _address(remote)) == (theirs, ours):
+        with suppress(OSError):
+            if any(_shows(table, theirs, ours) for table in _tables(pid)):
                 return True
         time.sleep(_AGAIN)
     return False
 
 
-def _tables(pid: int) -> list[str] | None:
-    """The texts with all TCP sockets of the network that a process is in."""
+def _shows(table: str, local: Address, remote: Address) -> bool:
+    """Whether it has an open connection between these addresses."""
+    ports = f":{local[1]:04X}", f":{remote[1]:04X}"
+    for here, there, state in _rows(table):
+        is_between = state == ESTABLISHED and here.endswith(ports[0]) and there.endswith(ports[1])
+        if is_between and (_address(here), _address(there)) == (local, remote):
+            return True
+    return False
+
+
+def _tables(pid: int) -> Iterator[str]:
+    """The texts with all TCP sockets of the network that a process is in; each is read when it is needed. Raises
+    OSError.
+    """
     folder = Path(f"/proc/{pid}/net")
-    try:
-        texts = [(folder / "tcp").read_text(encoding="ascii")]
-        with suppress(FileNotFoundError):  # a kernel without IPv6 has none
-            texts.append((folder / "tcp6").read_text(encoding="ascii"))
-    except OSError:
-        return None
-    return texts
+    yield (folder / "tcp").read_text(encoding="ascii")
+    with suppress(FileNotFoundError):  # a kernel without IPv6 has none
+        yield (folder / "tcp6").read_text(encoding="ascii")
 
 
-def _rows(tables: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+def _rows(table: str) -> Iterator[tuple[str, str, str]]:
     """(local, remote, state) of each socket, as the kernel writes them."""
-    for text in tables:
-        for line in text.splitlines()[1:]:
-            _, local, remote, state, *_ = line.split(maxsplit=4)
-            yield local, remote, state
+    for line in table.splitlines()[1:]:
+        local, remote, state = line.split(maxsplit=4)[1:4]
+        yield local, remote, state
 
 
 def _address(text: str) -> Address:

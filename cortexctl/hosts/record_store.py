@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cortexctl.instance.labels import PREFIX, owner_labels
-from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
+from cortexctl.observed.record import HostRecord, record_from_label
 
 _RECORD = PREFIX + "record"
 
@@ -28,8 +28,9 @@ def volume_names(whose: str) -> tuple[str, str]:
     return volume_name(whose), volume_name_meanwhile(whose)
 
 
-def to_labels(whose: str, record: HostRecord) -> dict[str, str]:
-    return {**owner_labels(whose), _RECORD: record_to_label(record)}
+def to_labels(whose: str, record: str) -> dict[str, str]:
+    """`record`: as a `RecordEncoder` writes it."""
+    return {**owner_labels(whose), _RECORD: record}
 
 
 def from_labels(host: str, labels: Mapping[str, str]) -> HostRecord:

@@ -9,13 +9,13 @@ from cortexctl.hosts import record_store
 from cortexctl.hosts.daemon_api import DaemonApi, Missing, Refusal
 from cortexctl.hosts.podman import is_taken
 from cortexctl.observed.container_list import parse_volume_labels
-from cortexctl.observed.record import HostRecord
+from cortexctl.observed.record import HostRecord, RecordEncoder
 
 
-def write(api: DaemonApi, owner: str, new: HostRecord) -> None:
+def write(api: DaemonApi, owner: str, new: HostRecord, encoder: RecordEncoder) -> None:
     """Replaces the old record; an empty record is removed. Raises Refusal."""
     name, meanwhile = record_store.volume_names(owner)
-    labels = record_store.to_labels(owner, new)
+    labels = record_store.to_labels(owner, encoder.label(new))
     if new.applied:
         _create(api, meanwhile, labels)
     else:

@@ -84,10 +84,25 @@ class HostRecord:
         return HostRecord(self.host, {address(self.host, a.model, a.ordinal): a for a in renamed})
 
 
+class RecordEncoder:
+    """Writes the records of one host, one after the other. An entry that stays the same is encoded once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[Applied, str]] = {}
+
+    def label(self, record: HostRecord) -> str:
+        """Compact and sorted, so that equal records give equal text."""
+        texts: dict[str, tuple[Applied, str]] = {}
+        for at, applied in sorted(record.applied.items()):
+            known = self._texts.get(at)
+            texts[at] = known if known is not None and known[0] is applied else (applied, _ENCODE(_to_dict(applied)))
+        self._texts = texts
+        return f'{{"applied":[{",".join(text for _, text in texts.values())}],"v":{RECORD_VERSION}}}'
+
+
 def record_to_label(record: HostRecord) -> str:
     """Compact and sorted, so that equal records give equal text."""
-    entries = [_to_dict(a) for _, a in sorted(record.applied.items())]
-    return json.dumps({"v": RECORD_VERSION, "applied": entries}, sort_keys=True, separators=(",", ":"))
+    return RecordEncoder().label(record)
 
 
 def record_from_label(host: str, text: str) -> HostRecord:
@@ -112,6 +127,7 @@ def _spec(value: Any) -> Spec:
     return of_known_engine(spec_from_dict(value))
 
 
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _DECODER = Decoder({Spec: _spec, Start: _start}, may_lack={Applied: {"over", "rates"}})
 
 

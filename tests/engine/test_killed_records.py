@@ -14,7 +14,7 @@ from cortexctl.hosts.read import record
 from cortexctl.hosts.transports.choice import connection_to
 from cortexctl.observe.recheck import reread
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.observed.record import Applied, HostRecord
+from cortexctl.observed.record import Applied, HostRecord, record_to_label
 from tests.engine.conftest import StackFile
 from tests.live import STAND_IN, LiveDaemon
 from tests.specs import new_spec
@@ -32,7 +32,7 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
     old, new = (HostRecord("here", {"here/m": replace(APPLIED, generation=g)}) for g in (2, 3))
     daemon.write_record(live.stack, old)
     name, meanwhile = record_store.volume_names(live.stack)
-    marks = record_store.to_labels(live.stack, new)
+    marks = record_store.to_labels(live.stack, record_to_label(new))
     live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
     assert daemon.read_record(live.stack) == record(connection_to(host), live.stack) == old
     live.docker_cli("volume", "rm", name)
@@ -74,7 +74,7 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     name, meanwhile = record_store.volume_names(live.stack)
     before = record(connection_to(Host("here", live.docker)), live.stack)
-    marks = [f"--label={k}={v}" for k, v in record_store.to_labels(live.stack, before).items()]
+    marks = [f"--label={k}={v}" for k, v in record_store.to_labels(live.stack, record_to_label(before)).items()]
     live.docker_cli("volume", "create", *marks, meanwhile)
     if not with_the_first:
         live.docker_cli("volume", "rm", name)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cortexctl.cli.main import run
+from cortexctl.desired.stack import Host
+from cortexctl.hosts import fleet
 from cortexctl.instance.codec import spec_from_label
 from tests.drift_stack import STACK, spec_of
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
@@ -98,3 +101,13 @@ def test_reading_the_fleet_loads_no_client_but_our_own(daemon: TalkingDaemon, tm
     serves(daemon, tmp_path)
     assert not loaded_by(command) & NEVER
     assert any(request.endswith("/exec") for request in daemon.requests), "the request starts inside"
+
+
+def test_the_path_to_new_containers_is_tested_once_however_many_are_created(tmp_path: Path) -> None:
+    with (
+        talking_daemon(tmp_path / "d.sock", {"/networks": []}) as daemon,
+        fleet.open_hosts([Host("here", daemon.url)], "demo") as hosts,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        list(pool.map(hosts.check_path, ["here"] * 8))
+        assert sorted(path.rpartition("/")[2] for path in daemon.requests) == ["exec", "networks"]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cortexctl.errors import DaemonRefused
+from cortexctl.observed import record as record_module
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import (
     REMEMBERED,
     Applied,
     HostRecord,
+    RecordEncoder,
     Start,
     record_from_label,
     record_to_label,
@@ -45,6 +48,28 @@ def test_a_record_reads_back_as_it_was_written() -> None:
     applied = Applied("tiny", 2, 3, "run7", SPEC, (Start(31.5, "/models/tiny"),), (2.0,), (1.2, 3.0))
     record = HostRecord("here", {"here/tiny.2": applied})
     assert record_from_label("here", record_to_label(record)) == record
+
+
+def test_an_entry_that_stays_the_same_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    to_dict = record_module._to_dict
+
+    def noted(applied: Applied) -> dict[str, Any]:
+        encoded.append(applied.model)
+        return to_dict(applied)
+
+    monkeypatch.setattr(record_module, "_to_dict", noted)
+    encoder, one, two = RecordEncoder(), *(Applied(name, 1, 1, "run1", SPEC) for name in ("one", "two"))
+    encoder.label(HostRecord("here", {"here/one": one}))
+    both = HostRecord("here", {"here/two": two, "here/one": one})
+    text = encoder.label(both)
+    assert encoded == ["one", "two"]
+    assert text == record_to_label(both)
+    assert record_from_label("here", text) == both
+    again = replace(one, generation=2)
+    assert encoder.label(HostRecord("here", {"here/one": again})) == record_to_label(
+        HostRecord("here", {"here/one": again})
+    )
 
 
 @pytest.mark.parametrize(
