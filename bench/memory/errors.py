@@ -82,6 +82,9 @@ def _answers(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]
         "v2_model_runner": s.second_runner,
     }
     wrong = [f"{k} {v} for {effective[k]}" for k, v in assumed.items() if k in effective and effective[k] != v]
+    if start.has_cache and (block := start.measured.get("block_size")):
+        assumed_block = computed.tightest.pool.block_size or s.max_model_len
+        wrong += [f"block_size {assumed_block} for {block}"] if assumed_block != block else []
     yield "settings", float(bool(wrong)), ", ".join(wrong)
     refusal = computed.refusal.text if computed.refusal else ""
     if start.measured["started"]:

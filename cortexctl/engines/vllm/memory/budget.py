@@ -13,6 +13,7 @@ from cortexctl.engines.estimate import Estimate, weakest
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.launch_forecast import StartForecast
 from cortexctl.engines.vllm.memory.basis import MEASURED
+from cortexctl.engines.vllm.memory.block_sizes import raised_block
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import (
     CacheOptions,
@@ -37,7 +38,7 @@ from cortexctl.engines.vllm.memory.refusals import (
 from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
-from cortexctl.engines.vllm.memory.states import may_hold_more, raised_block
+from cortexctl.engines.vllm.memory.states import may_hold_more
 from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import Kernels, Stage, WeightOptions, stages
 from cortexctl.engines.vllm.start_time import start_time

@@ -1,14 +1,12 @@
-"""A release's defaults for arguments that are not set: engine, runner, batch, block, prefix caching."""
+"""A release's defaults for arguments that are not set: engine, runner, batch, prefix caching."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory.draft_runners import second_runner_serves
-from cortexctl.engines.vllm.memory.layers import Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
 from cortexctl.engines.vllm.memory.speculation import Speculation
@@ -150,16 +148,6 @@ def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> b
     if not facts.heads:
         return False
     return acts.since(0, 28) or (acts.since(0, 16) and facts.model_type.startswith("qwen3_5"))
-
-
-def block_size(acts: Behaviour, gpu: Gpu, facts: Facts) -> int:
-    """16 tokens; the kernels for latent vectors of width 576 on Hopper and later use 64."""
-    return 64 if _latent_widths(facts) == {576} and acts.since(0, 8) and gpu.capability >= 9 else 16
-
-
-@lru_cache(maxsize=64)
-def _latent_widths(facts: Facts) -> set[int]:
-    return {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
 
 
 def whole_number(args: Mapping[str, Any], name: str, default: int) -> int:

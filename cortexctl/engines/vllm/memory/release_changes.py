@@ -75,11 +75,6 @@ class Behaviour:
         return self.since(0, 26)
 
     @property
-    def aligns_latent_state(self) -> int:
-        """Blocks of latent attention beside states are a multiple of this many tokens."""
-        return 128 if self.since(0, 13) else 64
-
-    @property
     def absorbed(self) -> str:
         """The memory that latent attention adds to its weights after loading."""
         if self.since(0, 7, 4) or self.since(0, 8):

@@ -10,9 +10,9 @@ from cortexctl.dataclass import dataclass
 from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of
+from cortexctl.engines.vllm.memory.block_sizes import block_size
 from cortexctl.engines.vllm.memory.defaults import (
     batch,
-    block_size,
     caches_prefixes,
     prefills_in_parts,
     uses_second_runner,
@@ -155,7 +155,7 @@ def read_settings(
         kv,
         bool(args.get("enforce_eager")),
         prefixes,
-        whole_number(args, "block_size", 0) or block_size(acts, gpu, facts),
+        block_size(acts, args, gpu, facts, kv, environ),
         _quant(args, facts),
         _text_only(args),
         whole_number(args, "num_gpu_blocks_override", 0),

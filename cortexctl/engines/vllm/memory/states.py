@@ -7,7 +7,6 @@ releases from 0.9.2 to 0.33.0. Measured with 0.26.0: "all" and "none". Older rel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import lcm
 from typing import Any, Literal
 
 from cortexctl.dataclass import dataclass
@@ -19,8 +18,6 @@ Mode = Literal["none", "align", "all"]
 
 _CACHES_ALL = {"bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "mamba", "mamba2", "nemotron_h"}
 """Families whose kernels can start from the state of any block: `SupportsMambaPrefixCaching`."""
-KERNEL_STEP = 16
-"""Tokens that attention's kernels work on at once; its block is a multiple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +87,6 @@ def may_hold_more(s: States, acts: Behaviour, facts: Facts) -> bool:
     return (
         s.mode == "align" and acts.since(0, 33) and any(isinstance(m, DeltaNet) for x in facts.layers for m in x.mixers)
     )
-
-
-def raised_block(block: int, state: int, token: int, states: States, *, acts: Behaviour, latent: bool) -> int:
-    """Tokens of attention's block: its page is at least the largest state. `state`: bytes of that; `token`: bytes of
-    a token in the smallest cache. 0 for either: the block stays.
-    """
-    if not state or not token:
-        return block
-    unit = block if acts.since(0, 20) else KERNEL_STEP
-    if latent:
-        unit = lcm(unit, acts.aligns_latent_state)
-    if states.mode == "all":
-        unit = lcm(unit, states.chunk)
-    return max(block, unit * -(-state // (unit * token)))
 
 
 def _number(args: Mapping[str, Any], name: str) -> int:
