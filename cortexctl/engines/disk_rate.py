@@ -13,11 +13,12 @@ ASSUMED = Estimate(1.0, 0.2, 15.0, "assumed")
 
 
 def disk_rate(past: Sequence[float]) -> Estimate:
-    """Their median, and half the slowest to half as much again as the fastest: the page cache may have been empty or
-    full, and may be now. ASSUMED without a past start.
+    """Their median, and half the slowest to half as much again as the fastest. A start that read weights a second time
+    shows the page cache, not the disk: so the slowest is at most the ordinary ASSUMED rate. ASSUMED without a past
+    start.
     """
     if not past:
         return ASSUMED
     from statistics import median  # with fractions and decimals, which a plan without past starts does not need
 
-    return Estimate(median(past), 0.5 * min(past), 1.5 * max(past), "measured here")
+    return Estimate(median(past), min(0.5 * min(past), ASSUMED.value), 1.5 * max(past), "measured here")

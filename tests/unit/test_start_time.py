@@ -97,6 +97,13 @@ def test_a_measured_disk_replaces_the_assumed_rates() -> None:
     assert measured.source == "measured here"
 
 
+def test_rates_of_the_page_cache_do_not_show_a_fast_disk() -> None:
+    """Weights that were just downloaded, or served before, are read from memory; others of the same host are not."""
+    measured = disk_rate([17.0, 14.0])
+    assert measured.low == ASSUMED.value
+    assert measured.high == 25.5
+
+
 def test_a_past_start_narrows_the_time_for_other_weights() -> None:
     """What the stages beside them leave of it is the time for its weights: the rate of the disk."""
     past, other = start_of("qwen3-8b"), start_of("llama-3.1-70b", "H200x4", tensor_parallel_size=4)
