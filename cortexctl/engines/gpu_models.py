@@ -26,10 +26,16 @@ def gpu_of(name: str, total_gib: float | None = None) -> Gpu:
         if size is None:
             raise ValueError(f'the memory of "{name}" is not known; write it as {name or "NAME"}:GIB')
         is_whole = size == int(size) and total_gib is None
-        return Gpu(name, size * 0.985 if is_whole else size)
+        return Gpu(name, _reported(int(size)) if is_whole else size)
     if total_gib is None or total_gib == known.marketed:
         return known
     return replace(known, total_gib=total_gib)
+
+
+def _reported(size_gb: int) -> float:
+    """GiB that torch reports for an advertised size: those of the known cards of this size if they agree."""
+    totals = [g.total_gib for g in KNOWN if g.marketed == size_gb and not g.shared]
+    return min(totals) if totals and max(totals) - min(totals) < 0.5 else size_gb * 0.985
 
 
 def _named(name: str, total_gib: float | None) -> Gpu | None:

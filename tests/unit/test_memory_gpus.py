@@ -86,3 +86,9 @@ def test_the_table_of_cards_has_each_card_once_and_no_impossible_figure() -> Non
         assert 0.9 * card.marketed * 1e9 / 2**30 * 0.95 < card.total_gib <= card.marketed or card.shared, card
         assert 0 <= card.multiprocessors <= 304, card
         assert 0 <= card.l2_mib <= 128, card
+
+
+def test_a_size_alone_is_what_all_known_cards_of_it_report() -> None:
+    """Cards of 24 GB report 22.0 to 23.6 GiB, so their size alone stays a rule of thumb."""
+    assert parse_gpu("80GB")[0].total_gib == 79.18
+    assert parse_gpu("24GB")[0].total_gib == pytest.approx(23.64)

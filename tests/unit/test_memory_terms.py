@@ -166,6 +166,21 @@ def test_the_code_gives_the_value_on_one_gpu_of_another_kind() -> None:
     assert vision.value >= encoder(facts_of("qwen3-vl-8b"), budget_of("qwen3-vl-8b", "L40S", "0.20.2").settings)
 
 
+def test_states_that_a_draft_reads_are_alive_beside_its_pass() -> None:
+    """Llama-3.1-8B with 8192 tokens of 4096 numbers: five for EAGLE-3, two for EAGLE, on the second runner only."""
+    without = peak(facts_of("llama-3.1-8b"), budget_of("llama-3.1-8b", "A100", "0.26.0").settings, parse_gpu("A100")[0])
+    for method, states in (("eagle", 2), ("eagle3", 5)):
+        table = {"method": method, "model": "/models/draft", "num_speculative_tokens": 3}
+        drafted = budget_of("llama-3.1-8b", "A100", "0.26.0", speculative_config=table)
+        more = states * drafted.settings.batched_tokens * 4096 * 2 / 2**30
+        assert drafted.tightest.transient.value == pytest.approx(without.first.value + more, abs=0.001)
+
+
+def test_0_9_1_is_the_first_release_that_counts_its_own_memory_only() -> None:
+    older, newer = (budget_of("qwen3-8b", "A100", version).tightest.non_torch.value for version in ("0.9.0", "0.9.1"))
+    assert older - newer == pytest.approx(0.42)
+
+
 def test_kernels_for_hopper_repack_quantised_weights_from_the_release_on_that_has_them() -> None:
     """AWQ's zero points take 16 bits from 0.19 on; experts of gpt-oss are padded by 1 %, not 9 %."""
     awq = {v: weights("qwen2.5-32b-awq", "H200", v) for v in ("0.18.0", "0.19.0", "0.26.0")}

@@ -192,7 +192,7 @@ WORTH_A_NOTE = 0.1
 
 
 def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
-    """The context's growth, workspaces of libraries, NCCL. Up to 0.9.1 V1 counted all memory in use on the GPU, and up
+    """The context's growth, workspaces of libraries, NCCL. Up to 0.9.0 V1 counted all memory in use on the GPU, and up
     to 0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
     """
     ranks = s.tp * s.pp

@@ -89,7 +89,7 @@ class Behaviour:
     @property
     def measures_own(self) -> bool:
         """Memory is measured relative to a first snapshot: memory of other processes on the GPU no longer counts."""
-        return self.since(0, 9, 2)
+        return self.since(0, 9, 1)
 
     @property
     def counts_nccl(self) -> bool:
