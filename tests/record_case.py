@@ -6,6 +6,7 @@ any) changes rows by container name: {"NAME": {"State": "exited", ...}}; null re
 has neither labels nor a record, and its inspection has these changes.
 `image_labels`: the labels of images, {HOST: {IMAGE ID: {LABEL: VALUE}}}; other images have no labels.
 `past_starts`: the durations of earlier starts in seconds, {ADDRESS: [SECONDS, ...]}, beside the start of the fake daemon.
+`past_stops`, `past_rates`: the same for stops, and for the GiB/s at which starts read their weights.
 `model_files`: the facts of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py).
 Read the written files before you commit them: nothing else checks that they are right.
 """
@@ -80,6 +81,9 @@ def observe_before(case: Path, before: str = "before.toml") -> dict[str, Any]:
     records = {name: json.loads(label) for name, e in world.daemons.by_host.items() for label in e.records.values()}
     for address, seconds in changes.get("past_starts", {}).items():
         _add_starts(records, address, seconds)
+    for name in ("stops", "rates"):
+        for address, numbers in changes.get(f"past_{name}", {}).items():
+            _applied(records, address)[name] = numbers
     return {
         "hosts": {**hosts, **changes.get("hosts", {})},
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
@@ -91,10 +95,14 @@ def observe_before(case: Path, before: str = "before.toml") -> dict[str, Any]:
 
 
 def _add_starts(records: dict[str, Any], address: str, seconds: list[float]) -> None:
-    host, _, model = address.partition("/")
-    applied = next(a for a in records[host]["applied"] if a["model"] == model)
+    applied = _applied(records, address)
     name = applied["spec"]["server"]["model"]
     applied["starts"] = [[s, name] for s in seconds] + applied["starts"]
+
+
+def _applied(records: dict[str, Any], address: str) -> dict[str, Any]:
+    host, _, model = address.partition("/")
+    return next(a for a in records[host]["applied"] if a["model"] == model)
 
 
 def _by_hand(case: Path, world: World, before: Desired, by_hand: dict[str, Any]) -> dict[str, Any]:
