@@ -1,4 +1,4 @@
-"""A release's defaults for arguments that are not set: engine, runner, batch, prefix caching."""
+"""A release's defaults for arguments that are not set: engine, batch, prefix caching."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.engines.gpu_table import Gpu
-from cortexctl.engines.vllm.memory.draft_runners import second_runner_serves
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
-from cortexctl.engines.vllm.memory.speculation import Speculation
 from cortexctl.engines.vllm.memory.states import can_cache_prefixes
-
-FIRST_ON_SECOND = {
-    "DeepseekV2ForCausalLM",
-    "GraniteMoeForCausalLM",
-    "LlamaForCausalLM",
-    "MistralForCausalLM",
-    "Qwen2MoeForCausalLM",
-    "Qwen3ForCausalLM",
-}
-"""Architectures that the second runner served before it served all dense models."""
 
 
 def uses_v1(
@@ -80,28 +68,6 @@ def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool
     if large:
         return 1024, 16384 if offline else 8192
     return 256 if acts.since(0, 8, 4) else 1024, 8192 if offline else 2048
-
-
-def uses_second_runner(
-    acts: Behaviour, facts: Facts, environ: Mapping[str, str], speculation: Speculation, stages: int
-) -> bool:
-    """Whether the release runs the model with its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
-    from 0.25, all from 0.30; unless it lacks the kind of speculation. `stages`: of the pipeline. vLLM:
-    `VllmConfig.use_v2_model_runner`.
-    """
-    if (setting := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
-        return setting == "1"
-    if not acts.known or not acts.since(0, 22) or not second_runner_serves(acts, speculation, stages):
-        return False  # for an unknown release: the runner that needs more
-    if acts.since(0, 30):
-        return True
-    listed = facts.architecture in FIRST_ON_SECOND
-    dense = facts.experts is None and not facts.pooling
-    if acts.since(0, 25):
-        return not facts.hybrid and (dense or (listed and not facts.pooling))
-    if acts.since(0, 24):
-        return listed
-    return facts.architecture == "Qwen3ForCausalLM" and dense and not facts.quant.method
 
 
 def prefills_in_parts(

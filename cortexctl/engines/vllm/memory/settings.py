@@ -15,7 +15,6 @@ from cortexctl.engines.vllm.memory.defaults import (
     batch,
     caches_prefixes,
     prefills_in_parts,
-    uses_second_runner,
     uses_v1,
     whole_number,
 )
@@ -23,6 +22,7 @@ from cortexctl.engines.vllm.memory.lengths import NO_LIMIT, LongestRequest, long
 from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
+from cortexctl.engines.vllm.memory.runners import uses_second_runner
 from cortexctl.engines.vllm.memory.speculation import NO_SPECULATION, Speculation, read_speculation
 from cortexctl.engines.vllm.memory.states import ONE_STATE, States, states_of
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
@@ -66,7 +66,7 @@ class Settings:
     pooling: bool = False
     """No token is sampled."""
     second_runner: bool = False
-    """The second model runner, which took over model by model from 0.22 to 0.30."""
+    """The second model runner, which took over model by model from 0.22 to 0.29."""
     longer_allowed: bool = False
     """VLLM_ALLOW_LONG_MAX_MODEL_LEN is set: max_model_len may be more than the config allows."""
     videos: bool = True
@@ -139,6 +139,7 @@ def read_settings(
     chunked = prefills_in_parts(acts, args, facts, length, v1=v1, pooling=pooling)
     seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline)
     prefixes = caches_prefixes(acts, args, facts)
+    states = states_of(acts, args, facts, caches_prefixes=prefixes, speculative_tokens=speculation.tokens)
     return Settings(
         acts,
         v1,
@@ -169,11 +170,11 @@ def read_settings(
         offline,
         BYTES.get(str(args.get("mamba_ssm_cache_dtype") or ""), 0),
         pooling,
-        uses_second_runner(acts, facts, environ, speculation, whole_number(args, "pipeline_parallel_size", 1)),
+        uses_second_runner(acts, args, facts, environ, speculation, states, pooling=pooling),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
         _table(args.get("limit_mm_per_prompt")).get("video") != 0,
         longest,
-        states_of(acts, args, facts, caches_prefixes=prefixes, speculative_tokens=speculation.tokens),
+        states,
     )
 
 
