@@ -100,13 +100,16 @@ class DockerDaemons:
         """Connects once per host. A daemon that does not answer does not delay callers that use another."""
         from cortexctl.hosts.act import DockerDaemon
 
-        with self._guard:
-            of_host = self._guards[host]
-        with of_host:
+        with self._guard_of(host):
             if host not in self._open:
                 at = self._at(host)
                 self._open[host] = DockerDaemon(at, self._owner, self._connections.forwards(at))
             return self._open[host]
+
+    def _guard_of(self, host: str) -> threading.Lock:
+        """Changes of one host run at the same time, and what they share is made once."""
+        with self._guard:
+            return self._guards[host]
 
     def _at(self, host: str) -> Connection:
         return self._connections.to(self._hosts[host], self._folder)
@@ -166,9 +169,7 @@ class DockerDaemons:
         """
         from cortexctl.hosts.examine_paths import path_facts
 
-        with self._guard:
-            of_host = self._guards[host]
-        with of_host:
+        with self._guard_of(host):
             if host not in self._paths:
                 self._paths[host] = path_facts(self._at(host), tests_exec=True)
         problem, next_step = self._paths[host].blocked()

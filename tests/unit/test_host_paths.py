@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import socket
 import socketserver
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Host, ReachMode
 from cortexctl.errors import PathFailed
 from cortexctl.hosts import fleet
@@ -20,6 +22,7 @@ from cortexctl.hosts.transports.choice import transport_to
 from cortexctl.observed.host_paths import FORBIDS_FORWARDS, NO_BRIDGE_HERE, NO_DIRECT_PATH, PathFacts
 from tests.fakes.daemon_socket import talking_daemon
 from tests.fakes.sockets import read_request, serving_on
+from tests.waiting import AT_MOST
 
 NETWORKS = "/networks"
 
@@ -151,3 +154,20 @@ def test_a_host_is_tested_once_and_refused_each_time(tmp_path: Path) -> None:
                     hosts.check_path("here")
         assert 'reach = "auto"' in failed.value.next_step
         assert len(list(itertools.filterfalse(lambda r: r != NETWORKS, daemon.requests))) == 1
+
+
+def test_changes_at_the_same_time_test_their_host_once(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+    with (
+        talking_daemon(tmp_path / "s", networks("192.0.2.1")) as daemon,
+        fleet.open_hosts([Host("here", daemon.url, reach="direct")], "demo") as hosts,
+    ):
+
+        def is_blocked(_change: int) -> bool:
+            together.wait(AT_MOST)
+            with pytest.raises(PathFailed):
+                hosts.check_path("here")
+            return True
+
+        assert all(at_once(is_blocked, range(together.parties)))
+    assert daemon.requests.count(NETWORKS) == 1
