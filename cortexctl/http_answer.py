@@ -17,6 +17,7 @@ LONGEST_LINE = 4096
 PIECE = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: [^\r\n]*)?\r\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)\r\n")
+_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _SWITCHES = 101
@@ -173,14 +174,12 @@ def _parsed(text: bytes) -> Head:
     status = _STATUS.match(text)
     if status is None:
         raise NotHttp("it has no status")
-    fields: dict[str, str] = {}
     at, end = status.end(), len(text) - 2
-    for _ in range(MOST_FIELDS + 1):
-        if at == end:
-            return int(status[1]), fields
-        field = _FIELD.match(text, at)
-        if field is None:
-            raise NotHttp("a field of its head cannot be read")
-        fields[field[1].decode("ascii").lower()] = field[2].decode("latin-1").strip(" \t")
-        at = field.end()
-    raise NotHttp("it has too many fields")
+    if _FIELDS.fullmatch(text, at, end) is None:
+        raise NotHttp("a field of its head cannot be read")
+    fields = _FIELD.findall(text, at, end)
+    if len(fields) > MOST_FIELDS:
+        raise NotHttp("it has too many fields")
+    return int(status[1]), {
+        name.decode("ascii").lower(): value.decode("latin-1").strip(" \t") for name, value in fields
+    }

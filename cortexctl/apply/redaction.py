@@ -23,6 +23,8 @@ def discreet(sink: Sink, hide: Hide) -> Sink:
 
 def event_without(event: Event, hide: Hide) -> Event:
     match event:
+        case StepDone(note="") | GateProbe(detail=""):  # most have no such text
+            return event
         case StepDone(note=note):
             return replace(event, note=hide(note))
         case StepFailed(message=message):

@@ -37,6 +37,8 @@ class Turns:
         self._left: Counter[Place] = Counter()
         """The number of steps of each change that are pending or running."""
         self._started: set[Place] = set()
+        self._unfinished: set[Place] = set()
+        """Those of them that start a container and have steps left."""
         self._underway: set[Place] = set()
         """Changes that have touched a serving container, or started a new one: they always finish."""
         self._closed: set[str] = set()
@@ -65,18 +67,19 @@ class Turns:
         if not begins_more:
             ready = [s for s in ready if s.address and s.place in self._underway]
         ready = [s for s in ready if s.host not in self._closed or not s.address or s.place in self._underway]
-        unfinished = self._unfinished_starts()
-        answering = Counter(host for host, _ in self._answering & unfinished)
-        starts = Counter(host for host, _ in unfinished)
+        answering = Counter(host for host, _ in self._answering & self._unfinished)
+        starts = Counter(host for host, _ in self._unfinished)
         full: set[str] = set()
         taken: list[Step] = []
         for step in sorted(ready, key=lambda s: not s.address or s.place not in self._started):
             if len(taken) == free:
                 break
-            if step.place in self._starting and step.place not in self._started:
-                now = starts[step.host] - (answering[step.host] if step.place in self._new else 0)
-                if now >= self._limit or step.host in full:
-                    full.add(step.host)  # in order: what comes later does not overtake
+            place = step.place
+            if place in self._starting and place not in self._started:
+                if step.host in full:  # in order: what comes later does not overtake
+                    continue
+                if starts[step.host] - (answering[step.host] if place in self._new else 0) >= self._limit:
+                    full.add(step.host)
                     continue
                 starts[step.host] += 1
             taken.append(step)
@@ -114,18 +117,21 @@ class Turns:
     def _run(self, step: Step) -> None:
         self._running[step.id] = self._pending.pop(step.id)
         self._started.add(step.place)
+        if step.place in self._starting:
+            self._unfinished.add(step.place)
         if not isinstance(step.task, UNNOTICED):
             self._underway.add(step.place)
 
     def _drop(self, ids: Iterable[str]) -> None:
         for step_id in ids:
             if step := self._pending.pop(step_id, None):
-                self._left[step.place] -= 1
+                self._counts_as_gone(step)
 
     def _ends(self, step: Step) -> None:
         del self._running[step.id]
-        self._left[step.place] -= 1
+        self._counts_as_gone(step)
 
-    def _unfinished_starts(self) -> set[Place]:
-        """The changes that start a container and have started."""
-        return {place for place in self._starting & self._started if self._left[place]}
+    def _counts_as_gone(self, step: Step) -> None:
+        self._left[step.place] -= 1
+        if not self._left[step.place]:
+            self._unfinished.discard(step.place)
