@@ -37,16 +37,23 @@ def batch(
     v1: bool,
     chunked: bool,
     offline: bool,
+    whole_item: int = 0,
 ) -> tuple[int, int]:
-    """(max_num_seqs, max_num_batched_tokens): the set values, or the release's defaults for this class of GPU."""
+    """(max_num_seqs, max_num_batched_tokens): the set values, or the release's defaults for this class of GPU.
+    `whole_item`: tokens of an image or video that must be in one batch, from 0.22 on. vLLM:
+    `EngineArgs._set_default_max_num_seqs_and_batched_tokens_args`, read in 0.11.1 to 0.33.0.
+    """
     seqs, batched = _defaults(acts, gpu, length, v1=v1, chunked=chunked, offline=offline)
     if v1 and args.get("performance_mode") == "throughput":
         seqs, batched = 2 * seqs, 2 * batched
     if not chunked:
-        batched = max(batched, length)
+        as_long = v1 and acts.since(0, 9, 2) and not acts.since(0, 11, 1)
+        batched = length if as_long else max(batched, length)
+    if acts.since(0, 22):
+        batched = max(batched, whole_item)
     seqs = whole_number(args, "max_num_seqs", 0) or seqs
     setting = whole_number(args, "max_num_batched_tokens", 0)
-    if not setting and acts.since(0, 11, 2):
+    if not setting and acts.since(0, 11, 1):
         batched = min(batched, seqs * length)
     batched = setting or batched
     if not args.get("max_num_seqs"):

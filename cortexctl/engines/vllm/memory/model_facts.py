@@ -55,6 +55,8 @@ class Facts:
     norms: int = 2
     ssm_bytes: int = 0
     """Bytes of a number in a state, if the config sets it; 0: as the weights."""
+    whole_item: int = 0
+    """Tokens of the largest image or video, if its tokens attend in both directions."""
     state_chunk: int = 0
     """Tokens that the kernels of its states work on at once."""
     soft_capped: bool = False
@@ -170,6 +172,7 @@ def _read(config: Config) -> Facts:
         per_layer_vocab=config.number("vocab_size_per_layer_input"),
         norms=4 if family.sandwich else 2,
         ssm_bytes=_state_bytes(config),
+        whole_item=_whole_item(config),
         state_chunk=_state_chunk(config),
         soft_capped=bool(config.get("final_logit_softcapping")),
         unknown=unknown,
@@ -180,6 +183,17 @@ def _state_bytes(config: Config) -> int:
     """vLLM keeps Nemotron's states in 32 bits if its config does not set the type."""
     dtype = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
     return BYTES.get(str(dtype or ("float32" if config.model_type == "nemotron_h" else "")), 0)
+
+
+GEMMA_4_VIDEO = 32 * (70 + 2 + 6)
+"""Frames, by tokens of a frame with its marks. vLLM: `Gemma4ProcessingInfo`, read in 0.22.0 to 0.33.0."""
+
+
+def _whole_item(config: Config) -> int:
+    """Those of other families, Gemma 3 for one, are smaller than any default batch."""
+    if config.get("use_bidirectional_attention") != "vision" or not config.get("vision_config"):
+        return 0
+    return GEMMA_4_VIDEO if config.outer_type.startswith("gemma4") else 0
 
 
 _CHUNKS = {"nemotron_h": 128, "granitemoehybrid": 256, "bamba": 256, "falcon_h1": 256, "mamba2": 256}

@@ -137,7 +137,8 @@ def read_settings(
     offline = str(args.get("entrypoint") or "") == "offline"
     pooling = facts.pooling or _pools(args)
     chunked = prefills_in_parts(acts, args, facts, length, v1=v1, pooling=pooling)
-    seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline)
+    whole = facts.whole_item
+    seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline, whole_item=whole)
     prefixes = caches_prefixes(acts, args, facts)
     states = states_of(acts, args, facts, caches_prefixes=prefixes, speculative_tokens=speculation.tokens)
     return Settings(
