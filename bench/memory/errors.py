@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -90,7 +90,7 @@ def _answers(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]
     if start.measured["started"]:
         yield "false alarms", float(computed.verdict == "refuses"), refusal
     else:
-        text = start.measured["refusal"]["text"]
+        text = _first_words(start.measured["refusal"])
         yield "missed refusals", float(computed.verdict == "starts"), text
         yield "texts of refusals", float(_without_numbers(refusal) != _without_numbers(text)), f"{refusal} FOR {text}"
     yield "unsure", float(computed.verdict == "uncertain"), refusal
@@ -118,6 +118,14 @@ def _time(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
     yield "start-up time", 100 * (expected.value / truth - 1), numbers
     yield "range holds the time", float(not expected.low <= truth <= expected.high), numbers
     yield "width of the time's range", expected.high - expected.low, numbers
+
+
+def _first_words(refusal: Mapping[str, str]) -> str:
+    """The text; of torch's error only its kind and first sentence: what follows is where memory ran out by chance."""
+    text = refusal["text"]
+    if not refusal.get("kind", "").endswith("OutOfMemoryError"):
+        return text
+    return f"{refusal['kind']}: {text.partition('. ')[0].rstrip('.')}."
 
 
 def _without_numbers(text: str) -> str:

@@ -90,8 +90,8 @@ def test_a_refusal_is_foreseen(name: str, gpu: str, args: dict[str, Any], rule: 
 @pytest.mark.parametrize(
     ("gpu", "version", "utilization", "verdict"),
     [
-        ("H200:139.8", "0.26.0", 0.99, "starts"),
-        ("H200:139.8", "0.26.0", 0.997, "uncertain"),
+        ("H200:139.8", "0.26.0", 0.996, "starts"),
+        ("H200:139.8", "0.26.0", 0.997, "refuses"),
         ("H200:139.8", "0.26.0", 0.999, "refuses"),
         ("H200:139.8", "0.9.0", 0.999, "starts"),
         ("RTX4090", "0.26.0", 0.97, "starts"),

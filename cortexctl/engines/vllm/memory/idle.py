@@ -14,6 +14,8 @@ from cortexctl.engines.gpu_table import Gpu
 
 _CONTEXT = (0.51, 0.2, 0.6)
 """(GiB, least, most) of one process."""
+_ON_H200 = (0.51, 0.48, 0.54)
+"""The same on the card that was measured, with room for another driver."""
 _NCCL = (0.22, 0.0, 0.25)
 """The same, for each rank of several."""
 
@@ -28,5 +30,6 @@ def free_when_idle(gpu: Gpu, ranks: int = 1) -> Estimate | None:
     if gpu.shared or gpu.capability <= 0 or not gpu.total_gib:
         return None
     peers = ranks if ranks > 1 else 0
-    used, least, most = (context + peers * nccl for context, nccl in zip(_CONTEXT, _NCCL, strict=True))
+    one = _ON_H200 if gpu.name.upper().startswith("H200") else _CONTEXT
+    used, least, most = (context + peers * nccl for context, nccl in zip(one, _NCCL, strict=True))
     return Estimate(gpu.total_gib - used, gpu.total_gib - most, gpu.total_gib - least, "fitted")
