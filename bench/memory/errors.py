@@ -90,7 +90,7 @@ def _answers(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]
     if start.measured["started"]:
         yield "false alarms", float(computed.verdict == "refuses"), refusal
     else:
-        text = _first_words(start.measured["refusal"])
+        text = _first_sentence(start.measured["refusal"])
         yield "missed refusals", float(computed.verdict == "starts"), text
         yield "texts of refusals", float(_without_numbers(refusal) != _without_numbers(text)), f"{refusal} FOR {text}"
     yield "unsure", float(computed.verdict == "uncertain"), refusal
@@ -120,7 +120,7 @@ def _time(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
     yield "width of the time's range", expected.high - expected.low, numbers
 
 
-def _first_words(refusal: Mapping[str, str]) -> str:
+def _first_sentence(refusal: Mapping[str, str]) -> str:
     """The text; of torch's error only its kind and first sentence: what follows is where memory ran out by chance."""
     text = refusal["text"]
     if not refusal.get("kind", "").endswith("OutOfMemoryError"):
