@@ -94,6 +94,12 @@ def test_a_start_with_yarn_is_accepted_refused_or_unsure_by_release() -> None:
     refused = start("0.33.0", yarn, max_model_len=131072)
     assert refused.refusal is not None
     assert "(max_position_embeddings=40960.0 or model_max_length=None in model's config.json)" in refused.refusal.text
+    assert "hf_overrides.max_position_embeddings = 131072" in refused.refusal.advice
+    longer = {"max_position_embeddings": 131072}
+    assert start("0.33.0", yarn, max_model_len=131072, hf_overrides=longer).verdict == "starts"
+    too_long = start("0.33.0", yarn, max_model_len=131073).refusal
+    assert too_long is not None
+    assert "hf_overrides" not in too_long.advice
     unsure = start(None, yarn, max_model_len=131072)
     assert unsure.verdict == "uncertain"
     assert any("more in other releases" in note for note in unsure.notes)

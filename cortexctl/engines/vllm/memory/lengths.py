@@ -162,3 +162,8 @@ def most_of_all_releases(lengths: Lengths) -> int:
     """The largest max_model_len that any known release accepts; 0 if nothing limits it."""
     limits = [longest_request(lengths, behaviour(version)).most for version in _OLD_RULES]
     return max(limits) if all(limits) else 0
+
+
+def scaled_length(lengths: Lengths) -> int:
+    """The length with YaRN, as releases up to 0.29 derived it. Later ones need it in max_position_embeddings."""
+    return longest_request(lengths, behaviour("0.29.0")).most

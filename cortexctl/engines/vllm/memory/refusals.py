@@ -11,7 +11,7 @@ from cortexctl.engines.gpu_table import Gpu
 from cortexctl.engines.vllm.memory import refusal_texts as texts
 from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
-from cortexctl.engines.vllm.memory.lengths import most_of_all_releases
+from cortexctl.engines.vllm.memory.lengths import most_of_all_releases, scaled_length
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.speculation import WHOLE
@@ -87,7 +87,10 @@ def _length(facts: Facts, s: Settings) -> Refusal | None:
     text = texts.too_long(
         s.behaviour, s.max_model_len, longest.key, longest.derived, facts.lengths.model_max_length or None
     )
-    return Refusal("length", text, f"max_model_len = {longest.most} is the maximum")
+    advice = f"max_model_len = {longest.most} is the maximum"
+    if (scaled := scaled_length(facts.lengths)) >= s.max_model_len and s.behaviour.since(0, 30):
+        advice += f"; hf_overrides.max_position_embeddings = {scaled} permits what YaRN does, which 0.29 did by itself"
+    return Refusal("length", text, advice)
 
 
 def is_too_long(s: Settings) -> bool:
