@@ -5,10 +5,10 @@ are for clients: another program may answer at one here.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.desired.stack import ReachMode
@@ -69,6 +69,8 @@ class ContainerReach:
         self._announced = b""
         self._is_inside = False
         self._needs_daemon = True
+        self._silent_at = -math.inf
+        """When the kernel last showed that nothing listens in it, on the monotonic clock."""
         self._target = "its port"
 
     @property
@@ -111,7 +113,7 @@ class ContainerReach:
             return self._from_inside(listed, end)
         known = self._known_location()
         self._needs_daemon = False
-        if known is not None and (direct := _by_its_address(known, end)) is not None:
+        if known is not None and (direct := self._direct(known, end)) is not None:
             connection, address = direct
             return self._at(f"{address}:{known.port}", connection)
         self._needs_daemon = True
@@ -120,7 +122,7 @@ class ContainerReach:
             return self._from_inside(at, end)
         if self._forwards is not None:
             return self._forwarded(self._forwards, at, forwarded, end)
-        direct = _by_its_address(at, end) if self._failed < TRIES or self._mode == "direct" else None
+        direct = self._direct(at, end) if self._failed < TRIES or self._mode == "direct" else None
         self._failed = 0 if direct is not None else self._failed + 1
         if direct is None:
             return self._otherwise(at, NOT_PROVEN, end)
@@ -136,6 +138,15 @@ class ContainerReach:
         if self._forwards is not None:
             return not self._forwards.has_proof(at.id) and not self._forwards.pays(at.id)
         return not any(kernel.has_address(gateway) for _, gateway in at.addresses)
+
+    def _direct(self, at: Location, end: float) -> tuple[socket.socket, str] | None:
+        was_silent = time.monotonic() - self._silent_at <= LOCATION_LASTS
+        try:
+            return _by_its_address(at, end, was_silent=was_silent)
+        except NotListening:
+            if not was_silent:
+                self._silent_at = time.monotonic()
+            raise
 
     def _known_location(self) -> Location | None:
         """Of a recent inspection. It is of use only if this machine's kernel confirms it."""
@@ -233,26 +244,31 @@ class ContainerReach:
             ) from cause
 
 
-def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:
+def _by_its_address(at: Location, end: float, *, was_silent: bool) -> tuple[socket.socket, str] | None:
     """A connection to one of the container's own addresses that is proven to end in it, and the address; None if that
-    is not possible.
+    is not possible. `was_silent`: a moment ago nothing listened in the container. The kernel's tables show that, but on
+    a large machine they take it some milliseconds, so they are read only if no address accepts a connection.
 
     Raises NotListening if it is proven that nothing listens there at all.
     """
     if not kernel.runs_here(at.pid, at.id):
         return None
-    open_at = kernel.listens(at.pid, ("127.0.0.1", *(own for own, _ in at.addresses)), at.port)
-    if open_at is None:
+    refusals = 0
+    for address, gateway in at.addresses:
+        seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))
+        try:
+            return _proven(at, (address, at.port), gateway, seconds), address
+        except ConnectionRefusedError:
+            refusals += 1
+        except OSError:
+            continue
+    if not at.addresses:
         return None
-    if at.addresses and not any(open_at.values()):
-        raise NotListening("its port refuses connections")
-    for address, gateway in at.addresses:  # a server that listens only on its loopback is reached from inside
-        if open_at[address]:
-            seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))
-            with suppress(OSError):
-                connection = _proven(at, (address, at.port), gateway, seconds)
-                return connection, address
-    return None
+    if not (was_silent and refusals == len(at.addresses)):
+        open_at = kernel.listens(at.pid, ("127.0.0.1", *(own for own, _ in at.addresses)), at.port)
+        if open_at is None or any(open_at.values()):
+            return None  # a server that listens only on its loopback is reached from inside
+    raise NotListening("its port refuses connections")
 
 
 def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:

@@ -17,6 +17,7 @@ LISTEN, ESTABLISHED = "0A", "01"
 _ATTEMPTS, _AGAIN = 20, 0.01
 """How often the other end of a connection is searched, and the seconds between: it may appear a moment later."""
 
+PIECE = 64 * 1024
 Address = tuple[str, int]
 
 
@@ -47,11 +48,11 @@ def listens(pid: int, addresses: Iterable[str], port: int) -> dict[str, bool] | 
     wanted, at_port = tuple(addresses), f":{port:04X}"
     open_at: set[str] = set()
     try:
-        for table in _tables(pid):
-            listening = (local for local, _, state in _rows(table) if state == LISTEN and local.endswith(at_port))
-            open_at.update(_address(local)[0] for local in listening)
-            if not open_at.isdisjoint({"0.0.0.0", "::"}):  # noqa: S104
-                return dict.fromkeys(wanted, True)
+        for local, _, state in _sockets(pid):
+            if state == LISTEN and local.endswith(at_port):
+                open_at.add(_address(local)[0])
+                if not open_at.isdisjoint({"0.0.0.0", "::"}):  # noqa: S104
+                    return dict.fromkeys(wanted, True)
     except OSError:
         return None
     return {address: address in open_at for address in wanted}
@@ -61,37 +62,40 @@ def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both addresses must appear there."""
     for _ in range(_ATTEMPTS):
         with suppress(OSError):
-            if any(_shows(table, theirs, ours) for table in _tables(pid)):
+            if any(_is_between(entry, theirs, ours) for entry in _sockets(pid)):
                 return True
         time.sleep(_AGAIN)
     return False
 
 
-def _shows(table: str, local: Address, remote: Address) -> bool:
-    """Whether it has an open connection between these addresses."""
-    ports = f":{local[1]:04X}", f":{remote[1]:04X}"
-    for here, there, state in _rows(table):
-        is_between = state == ESTABLISHED and here.endswith(ports[0]) and there.endswith(ports[1])
-        if is_between and (_address(here), _address(there)) == (local, remote):
-            return True
-    return False
+def _is_between(entry: tuple[str, str, str], local: Address, remote: Address) -> bool:
+    """Whether it is an open connection between these addresses."""
+    here, there, state = entry
+    if state != ESTABLISHED or not here.endswith(f":{local[1]:04X}") or not there.endswith(f":{remote[1]:04X}"):
+        return False
+    return (_address(here), _address(there)) == (local, remote)
 
 
-def _tables(pid: int) -> Iterator[str]:
-    """The texts with all TCP sockets of the network that a process is in; each is read when it is needed. Raises
-    OSError.
+def _sockets(pid: int) -> Iterator[tuple[str, str, str]]:
+    """(local, remote, state) of all TCP sockets of the network that a process is in, as the kernel writes them. It
+    searches its whole table for each piece that is read: so a caller stops as soon as it can. Raises OSError.
     """
     folder = Path(f"/proc/{pid}/net")
-    yield (folder / "tcp").read_text(encoding="ascii")
-    with suppress(FileNotFoundError):  # a kernel without IPv6 has none
-        yield (folder / "tcp6").read_text(encoding="ascii")
+    yield from _entries(folder / "tcp")
+    if (ipv6 := folder / "tcp6").exists():  # a kernel without IPv6 has none
+        yield from _entries(ipv6)
 
 
-def _rows(table: str) -> Iterator[tuple[str, str, str]]:
-    """(local, remote, state) of each socket, as the kernel writes them."""
-    for line in table.splitlines()[1:]:
-        local, remote, state = line.split(maxsplit=4)[1:4]
-        yield local, remote, state
+def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
+    with path.open("rb", buffering=0) as file:
+        rest, is_title = b"", True
+        while piece := file.read(PIECE):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if not is_title:
+                    local, remote, state = line.decode("ascii").split(maxsplit=4)[1:4]
+                    yield local, remote, state
+                is_title = False
 
 
 def _address(text: str) -> Address:

@@ -483,7 +483,8 @@ def test_a_container_that_got_another_process_is_inspected_again(
     processes = {1}
     monkeypatch.setattr(kernel, "runs_here", lambda pid, _: pid in processes)
     monkeypatch.setattr(kernel, "listens", lambda _pid, addresses, _port: dict.fromkeys(addresses, False))
-    with talking_daemon(tmp_path / "s", answers(inspection(Pid=1))) as daemon:
+    with reserved_port() as port, talking_daemon(tmp_path / "s", answers(inspection(Pid=1))) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
         reach = ContainerReach(transport_to(daemon.url), ID)
         for _ in range(2):
             with pytest.raises(NotListening, match="its port refuses"):
@@ -495,3 +496,45 @@ def test_a_container_that_got_another_process_is_inspected_again(
             reach.connect(60)
         assert len(daemon.requests) == 2
         assert reach.needs_daemon
+
+
+@pytest.mark.usefixtures("here")
+def test_the_kernels_tables_are_read_once_while_every_address_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, listens = [], kernel.listens
+
+    def counted(*args: Any) -> dict[str, bool] | None:
+        read.append(args)
+        return listens(*args)
+
+    monkeypatch.setattr(kernel, "listens", counted)
+    with reserved_port() as port, talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        for _ in range(3):
+            with pytest.raises(NotListening):
+                reach.connect(60)
+        assert len(read) == 1
+        with listener(port=port):
+            reach.connect(60).close()
+        assert len(read) == 1, "an accepted connection needs no proof that something listens"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_server_on_its_loopback_only_is_noticed_although_its_address_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as the tables are read again."""
+    raw = inspection()
+    raw["NetworkSettings"]["Networks"]["net"]["IPAddress"] = "127.0.0.3"
+    with reserved_port() as port, talking_daemon(tmp_path / "s", answers(raw)) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
+        reach = ContainerReach(transport_to(daemon.url), ID)
+        with pytest.raises(NotListening):
+            reach.connect(60)
+        with listener(port=port):
+            monkeypatch.setattr("cortexctl.hosts.container_reach.LOCATION_LASTS", -1)
+            with pytest.raises(PathFailed, match="no python3 can be run in its container"):
+                reach.connect(60)
+        assert reach.is_slow
