@@ -1,8 +1,8 @@
 """`dataclass` of the standard library, for programs that start often.
 
 The standard library compiles up to six methods for every class when its module is imported; a command has some 200
-such classes, and creates instances of few of them. Here `__init__` is compiled when a class gets its first instance,
-and the other methods are common to all classes. `fields`, `replace`, `asdict` and `match` work as usual.
+such classes, and creates instances of few of them. Here `__init__` is compiled when a class gets its COMPILED_FROM-th
+instance, and the other methods are common to all classes. `fields`, `replace`, `asdict` and `match` work as usual.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
+
+COMPILED_FROM = 16
+"""To compile an `__init__` takes as long as some 20 instances without: most classes have one or two."""
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass  # noqa: PLC0414 - its meaning to a type checker
@@ -46,14 +49,45 @@ def _with_methods(
 
 
 def _first_init(cls: type, *, frozen: bool) -> Callable[..., None]:
-    """An `__init__` that replaces itself by the compiled one."""
+    """An `__init__` that replaces itself by the compiled one, which also reports wrong arguments."""
+    set_value = object.__setattr__ if frozen else setattr
+    count = 0
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        compiled = _compiled_init(cls, frozen=frozen)
-        cls.__init__ = compiled  # type: ignore[misc]
-        compiled(self, *args, **kwargs)
+        nonlocal count
+        count += 1
+        values = _values_of(cls, args, kwargs) if count < COMPILED_FROM else None
+        if values is None:
+            compiled = _compiled_init(cls, frozen=frozen)
+            cls.__init__ = compiled  # type: ignore[misc]
+            compiled(self, *args, **kwargs)
+            return
+        for name, value in values:
+            set_value(self, name, value)
+        if hasattr(cls, "__post_init__"):
+            self.__post_init__()
 
     return __init__
+
+
+def _values_of(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]] | None:
+    """(field, value) of an instance. None if these are not the arguments of the class."""
+    fields = dataclasses.fields(cls)
+    inputs = dict(zip((f.name for f in fields if f.init and not f.kw_only), args, strict=False))
+    if len(inputs) < len(args) or not inputs.keys().isdisjoint(kwargs):
+        return None
+    inputs |= kwargs
+    values = []
+    for f in fields:
+        if f.init and f.name in inputs:
+            values.append((f.name, inputs.pop(f.name)))
+        elif f.default_factory is not dataclasses.MISSING:
+            values.append((f.name, f.default_factory()))
+        elif f.default is not dataclasses.MISSING:
+            values.append((f.name, f.default))
+        elif f.init:
+            return None
+    return None if inputs else values
 
 
 def _compiled_init(cls: type, *, frozen: bool) -> Callable[..., None]:
