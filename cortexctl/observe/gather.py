@@ -61,7 +61,11 @@ def compare_for_plan(
 
 def observe_identity(desired: Desired, readers: Readers, watch: Watch = UNWATCHED) -> Observed:
     """The containers of the stack's hosts, and which of them are the stack's."""
-    listed = list_hosts(desired, readers, watch=watch)
+    return with_identity(list_hosts(desired, readers, watch=watch), desired, readers, watch)
+
+
+def with_identity(listed: Observed, desired: Desired, readers: Readers, watch: Watch = UNWATCHED) -> Observed:
+    """Listed hosts, with what shows which containers are the stack's."""
     return gather(listed, partial(needs_of_identity, desired), readers, watch=watch)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cortexctl.concurrently import at_once_watched
+from cortexctl.concurrently import at_once
 from cortexctl.dataclass import dataclass
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.engines.registry import DEFAULT, contract_named
 from cortexctl.errors import DaemonError
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Spec
-from cortexctl.observe.gather import observe_identity, unread_host
+from cortexctl.observe.gather import unread_host, with_identity
 from cortexctl.observe.recheck import read_lock
 from cortexctl.observed.health import Answer, HealthOutcome
-from cortexctl.observed.host import Listed
+from cortexctl.observed.host import Listed, ObservedHost
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
@@ -28,15 +29,20 @@ from cortexctl.plan.adopt.adopt import is_adopted, owned_on
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.differing import differing_fields
 from cortexctl.plan.placement import placed
+from cortexctl.waiting import Watch
 
 if TYPE_CHECKING:
     from cortexctl.engines.measurement import Measurement
+
+Answered = ObservedHost | HeldLock | DaemonError | None
+"""By a host: its containers, or the holder of its lock."""
 
 
 def fleet_status(desired: Desired, connections: Connections | None = None) -> FleetStatus:
     """Changes nothing. `connections`: of the run."""
     with open_hosts(desired, connections, locates=True) as hosts:
-        observed, locks = _with_locks(observe_identity(desired, hosts, hosts.watch), hosts)
+        listed, locks = _listed_with_locks(desired, hosts)
+        observed = with_identity(listed, desired, hosts, hosts.watch)
         instances = _instances(desired, observed, hosts)
     return FleetStatus(desired.owner, tuple(instances), locks, _left_alone(desired, observed))
 
@@ -63,13 +69,43 @@ def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list
     return [replace(row, measured=measured(host, spec)) if spec else row for row, host, spec in rows]
 
 
-def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
-    """With the current lock holders of each host. A host whose lock cannot be read counts as unread."""
-    names = [h.name for h in observed.hosts if h.is_reachable]
-    locks = dict(zip(names, at_once_watched(partial(read_lock, hosts), names, hosts.watch), strict=True))
+def _listed_with_locks(desired: Desired, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
+    """The containers of each host and the holder of its lock, all requests at once. A host whose lock cannot be read
+    counts as unread.
+    """
+    names = [h.name for h in desired.hosts]
+    answers = _both_of_each((hosts.observe, partial(read_lock, hosts)), names, hosts.watch)
+    listed = Observed(tuple(answer for answer in answers if isinstance(answer, ObservedHost)))
+    reachable = {h.name for h in listed.hosts if h.is_reachable}
+    locks = {name: at for name, at in zip(names, answers[len(names) :], strict=True) if name in reachable}
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
-    locked = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
-    return observed.with_hosts(unread), tuple(HostLock(name, lock_state(at)) for name, at in locked.items())
+    held = (HostLock(name, lock_state(at)) for name, at in locks.items() if isinstance(at, HeldLock))
+    return listed.with_hosts(unread), tuple(held)
+
+
+def _both_of_each(
+    reads: tuple[Callable[[str], Answered], Callable[[str], Answered]], names: Sequence[str], watch: Watch
+) -> list[Answered]:
+    """All answers to the first request, then all to the second. A host has answered once it has answered both."""
+    answered_one: set[str] = set()
+    guard = threading.Lock()
+
+    def ask(request: tuple[Callable[[str], Answered], str]) -> Answered:
+        read, name = request
+        try:
+            return read(name)
+        finally:
+            with guard:
+                is_last = name in answered_one
+                answered_one.add(name)
+            if is_last:
+                watch.answered(name)
+
+    watch.begins(names)
+    try:
+        return at_once(ask, [(read, name) for read in reads for name in names])
+    finally:
+        watch.begins(())
 
 
 def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
