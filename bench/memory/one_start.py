@@ -159,7 +159,15 @@ def memory(probe: Probe, watch: Watch) -> dict[str, Any]:
         "block_size": config.cache_config.block_size if cache else None,
         "kv_groups": [group(of) for of in cache.kv_cache_groups] if cache else None,
         "max_model_len": config.model_config.max_model_len,
+        "free_after_start_bytes": free(),
     }
+
+
+def free() -> int | None:
+    """What the card has free now, in bytes, with all that the start holds; None without a card."""
+    import torch
+
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
 
 
 def available(worker: Any) -> int | None:

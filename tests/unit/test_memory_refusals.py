@@ -90,7 +90,7 @@ def test_a_refusal_is_foreseen(name: str, gpu: str, args: dict[str, Any], rule: 
 @pytest.mark.parametrize(
     ("gpu", "version", "utilization", "verdict"),
     [
-        ("H200:139.8", "0.26.0", 0.996, "starts"),
+        ("H200:139.8", "0.26.0", 0.98, "starts"),
         ("H200:139.8", "0.26.0", 0.997, "refuses"),
         ("H200:139.8", "0.26.0", 0.999, "refuses"),
         ("H200:139.8", "0.9.0", 0.999, "starts"),
@@ -111,7 +111,9 @@ def test_the_measured_free_memory_of_a_card_decides_instead_of_a_guess() -> None
     card = parse_gpu("H200:139.8")[0]
     inputs = BudgetInputs({"gpu_memory_utilization": 0.99}, card, "0.26.0")
     facts = read_facts(config_of("qwen3-8b"))
-    assert budget(facts, inputs).verdict == "starts"
+    after_cache = budget(facts, inputs)
+    assert after_cache.refusal is not None
+    assert after_cache.refusal.rule == "memory after the cache"
     with_display = replace(card, measured=MeasuredConstants(free_gib=137.2))
     refusal = budget(facts, replace(inputs, gpu=with_display)).refusal
     assert refusal is not None
@@ -120,6 +122,28 @@ def test_the_measured_free_memory_of_a_card_decides_instead_of_a_guess() -> None
         "gpu_memory_utilization = 0.98 is the maximum on an idle GPU",
     )
     assert "(137.2/139.8 GiB) on startup is less than" in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("model", "utilization", "eager", "verdict"),
+    [
+        ("llama-3.1-8b", 0.98, False, "starts"),  # it had 0.97 GiB left
+        ("llama-3.1-8b", 0.99, False, "refuses"),  # it ran out while it captured graphs
+        ("llama-3.1-8b", 0.99, True, "uncertain"),  # it started
+        ("llama-3.1-8b", 0.995, True, "uncertain"),  # it ran out at its first pass
+    ],
+)
+def test_a_start_needs_memory_after_its_cache(model: str, utilization: float, eager: bool, verdict: str) -> None:
+    """As measured on an H200 with 139.29 GiB free."""
+    args = {"gpu_memory_utilization": utilization, "enforce_eager": eager}
+    inputs = BudgetInputs(args, parse_gpu("H200:139.8")[0], "0.26.0", free_gib=139.29)
+    result = budget(read_facts(config_of(model)), inputs)
+    assert result.verdict == verdict
+    if verdict == "starts":
+        assert result.refusal is None
+    else:
+        assert result.refusal is not None
+        assert result.refusal.advice.startswith("gpu_memory_utilization = 0.98 leaves memory")
 
 
 def test_weights_that_were_loaded_are_not_refused() -> None:

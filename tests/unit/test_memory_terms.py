@@ -104,7 +104,7 @@ def test_pooling_has_no_graph_estimate() -> None:
 def test_graphs_beside_the_budget_are_a_warning_where_little_is_free() -> None:
     """The second runner captures after the cache has taken the rest of the budget: 0.98 GiB were measured."""
     close = budget_of("llama-3.1-8b", "H200", "0.26.0", gpu_memory_utilization=0.99)
-    assert close.verdict == "starts"
+    assert close.verdict == "refuses"
     assert [note for note in close.notes if note.startswith("CUDA graphs need 0.6 to 1.5 GiB beside the budget")]
     assert "0.6 to 1.5 GiB are captured beside the budget" in budget_text("", close, Ink(enabled=False))
     for args in ({}, {"gpu_memory_utilization": 0.99, "enforce_eager": True}):

@@ -33,6 +33,7 @@ CONTRACT = Contract(
         "weights": ("its weights do not fit on the GPU", "tensor_parallel_size"),
         "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
         "no memory": ("no memory is left for its KV cache", "gpu_memory_utilization"),
+        "memory after the cache": ("a start takes more memory after its cache than is free", "gpu_memory_utilization"),
         "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
     },
     hub_cache=HF_HOME,

@@ -26,12 +26,21 @@ from cortexctl.engines.vllm.memory.drafts import draft_weights, has_unknown_cach
 from cortexctl.engines.vllm.memory.headers import loaded_weights
 from cortexctl.engines.vllm.memory.idle import free_when_idle
 from cortexctl.engines.vllm.memory.model_facts import Facts
-from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, numbers_of_8_bits, overhead_notes, transient
+from cortexctl.engines.vllm.memory.overhead import (
+    after_cache,
+    graphs,
+    left_beside,
+    non_torch,
+    numbers_of_8_bits,
+    overhead_notes,
+    transient,
+)
 from cortexctl.engines.vllm.memory.refusals import (
     Refusal,
     Verdict,
     is_too_long,
     judge,
+    judge_after_cache,
     may_lack_free,
     refused_before,
 )
@@ -272,6 +281,10 @@ def _verdict(
         return "uncertain", None
     if verdict == "starts" and (doubt := may_lack_free(s, inputs.gpu, inputs.free_gib)):
         return "uncertain", doubt
+    gpu = inputs.gpu or NO_GPU
+    taken = after_cache(facts, s, gpu) if verdict == "starts" and inputs.available_gib is None else None
+    if taken is not None:
+        return judge_after_cache(s, gpu, taken, left_beside(s, gpu, inputs.free_gib))
     return verdict, refusal
 
 

@@ -168,6 +168,16 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None, idle: Estimate |
     return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the maximum {when}")
 
 
+def judge_after_cache(s: Settings, gpu: Gpu, taken: Estimate, left_gib: float) -> tuple[Verdict, Refusal | None]:
+    """From the memory that a start takes beside its budget, and what is free there."""
+    if taken.high <= left_gib:
+        return "starts", None
+    most = int((s.utilization - (taken.high - left_gib) / gpu.total_gib) * 100) / 100
+    advice = f"gpu_memory_utilization = {max(most, 0.01):.2f} leaves memory for what a start takes after its cache"
+    refusal = Refusal("memory after the cache", texts.DOES_NOT_LOAD, advice)
+    return ("refuses", refusal) if taken.low > left_gib else ("uncertain", refusal)
+
+
 def judge(
     s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool, free_gib: float | None = None
 ) -> tuple[Verdict, Refusal | None]:
