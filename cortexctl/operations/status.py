@@ -79,8 +79,8 @@ def _listed_with_locks(desired: Desired, hosts: OpenHosts) -> tuple[Observed, tu
     reachable = {h.name for h in listed.hosts if h.is_reachable}
     locks = {name: at for name, at in zip(names, answers[len(names) :], strict=True) if name in reachable}
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
-    held = (HostLock(name, lock_state(at)) for name, at in locks.items() if isinstance(at, HeldLock))
-    return listed.with_hosts(unread), tuple(held)
+    current = (HostLock(name, lock_state(at)) for name, at in locks.items() if isinstance(at, HeldLock))
+    return listed.with_hosts(unread), tuple(current)
 
 
 def _both_of_each(
@@ -90,7 +90,7 @@ def _both_of_each(
     answered_one: set[str] = set()
     guard = threading.Lock()
 
-    def ask(request: tuple[Callable[[str], Answered], str]) -> Answered:
+    def answer(request: tuple[Callable[[str], Answered], str]) -> Answered:
         read, name = request
         try:
             return read(name)
@@ -103,7 +103,7 @@ def _both_of_each(
 
     watch.begins(names)
     try:
-        return at_once(ask, [(read, name) for read in reads for name in names])
+        return at_once(answer, [(read, name) for read in reads for name in names])
     finally:
         watch.begins(())
 
