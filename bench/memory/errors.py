@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from bench.memory.starts import Start
-from cortexctl.engines.estimate import summed
 from cortexctl.engines.vllm.memory.budget import Budget
 
 WITHIN = 0.005
@@ -107,9 +106,11 @@ def _time(start: Start, computed: Budget) -> Iterator[tuple[str, float, str]]:
     """The seconds in the engine: imports and reading weights from disk are not in the truth, whose weights are random.
     A start that was stopped before its graphs has none.
     """
-    seconds, whole = start.measured["seconds"], computed.start
-    if not start.measured["started"]:
+    seconds, whole = start.measured["seconds"], getattr(computed, "start", None)
+    if not start.measured["started"] or whole is None:  # older commits, for `--before`, have no forecast of it
         return
+    from cortexctl.engines.estimate import summed
+
     again = start.measured["compiled"] == "from its cache"
     stages = [whole.engine, whole.compiled if again else whole.compiling]
     expected = summed(*stages, *([whole.graphs] if "capture" in seconds else []))
